@@ -1,0 +1,118 @@
+/* The definition of integer semantics: how an exact accumulator becomes an 8-bit result. Literal and wide.
+ *
+ * The record (xg_rqrec) is data of a machine file; interpreter and simulators read the same record.
+ * This file is what the interpreter computes with and what the compiler derives constants with; the
+ * simulators compute with their own datapath form (isa/datapath.c) and share no arithmetic with it.
+ * Notation: f32(x) = rounded to binary32, rne = round half to even. All functions are pure.
+ */
+#ifndef XG_FIXED_H
+#define XG_FIXED_H
+
+#include "base/base.h"
+
+/* SHIFT    y = round(acc / 2^shift)
+ * MULSHIFT y = round(acc * mult / 2^shift)                       (one rounding, rounding[0])
+ * MULSHIFT2 left = max(-shift',0).. : h = round0(acc * 2^left * mult / 2^(mul_bits)), y = round1(h / 2^right)
+ *           (TFLite/gemmlowp double rounding: round0 = HALF_UP, round1 = HALF_AWAY); xg_rq.shift = right - left
+ * F32      y = round(f32(f32(acc) * mult))   with mult a binary32 */
+typedef enum xg_rq_method { XG_RQ_SHIFT, XG_RQ_MULSHIFT, XG_RQ_MULSHIFT2, XG_RQ_F32 } xg_rq_method;
+typedef enum xg_rounding {
+    XG_HALF_EVEN,
+    XG_HALF_AWAY,
+    XG_HALF_UP,
+    XG_HALF_DOWN,
+    XG_FLOOR,
+    XG_TRUNC
+} xg_rounding;
+/* Addition: F32_FMA = ORT x86 (numerics: QLinearAdd), F32 = the same without fma, SHIFT = align to the larger
+ * exponent, sum, one rounding; TFLITE = inputs << 20, each rescaled, sum, rescaled (three roundings with the
+ * record's method); MULSHIFT = (a*Ma + b*Mb) with one rounding (ORT ARM form, rounding[0]). */
+typedef enum xg_add_method {
+    XG_ADD_F32_FMA,
+    XG_ADD_F32,
+    XG_ADD_SHIFT,
+    XG_ADD_TFLITE,
+    XG_ADD_MULSHIFT
+} xg_add_method;
+/* Average pooling: F32 = ORT (window: running f32 sum of dequantised values; global: integer sum times f32);
+ * MULSHIFT = sum * mult >> shift with mult/shift derived from sx/(sy*n) by the record's multiplier rule and
+ * rounding[0]; DPU = sum * k >> s with the published k, s of the DPU (n only; sx/sy a power of two);
+ * EXACT = half-away division of the raw sum by n (TFLite; same scale in and out), sx != sy is not expressible */
+typedef enum xg_pool_method { XG_POOL_F32, XG_POOL_MULSHIFT, XG_POOL_DPU, XG_POOL_EXACT } xg_pool_method;
+
+typedef struct xg_rqrec {
+    xg_rq_method method;
+    uint8_t mul_bits;        /* fraction bits of the multiplier: 31, 15, 8 ...; 0 for SHIFT and F32 */
+    xg_rounding rounding[2]; /* [1] only for MULSHIFT2 */
+    bool zp_before_round;    /* F32 element-wise only: the zero point is added before rounding */
+    uint8_t acc_bits;        /* width of the accumulator; nothing may exceed it (proved at compile time) */
+    int8_t shift_min, shift_max; /* right shifts the machine can do; negative = left */
+    bool per_channel;        /* multiplier and shift per output channel */
+    bool act_zero_point;     /* activations may have a zero point */
+    bool weight_zero_point;  /* weights may have a zero point */
+    bool pow2_scales;        /* every scale must be a power of two (SHIFT) */
+    uint8_t weight_bits;     /* 8 (4 later) */
+    xg_add_method add;
+    xg_pool_method pool;
+} xg_rqrec;
+
+/* Named profiles: "ort", "tflite1", "tflite2", "dpu", "nvdla", "mul16", "mul8". False when unknown. */
+bool xg_rqrec_profile(const char *name, xg_rqrec *out);
+/* The record as one line of canonical text (hashed into binaries), and names for messages. */
+void xg_rqrec_print(const xg_rqrec *r, xg_buf *out);
+const char *xg_rounding_name(xg_rounding r);
+
+/* Constants of one requantisation, as stored in programs. */
+typedef struct xg_rq {
+    int32_t mult;  /* integer multiplier, or the bits of a binary32 (F32) */
+    int32_t shift; /* see xg_rq_method; unused for F32 */
+} xg_rq;
+
+/* A real multiplier given as the quotient of f32 scales num[0]*num[1]*.. / den (products in f32 order for F32,
+ * in double for integer methods). Returns false when the record cannot express it (not a power of two, shift
+ * out of range). nnum is 1 or 2. */
+bool xg_rq_derive(const xg_rqrec *r, const float *num, int nnum, float den, xg_rq *out);
+/* clamp(round(acc scaled) + zp, lo, hi). For F32: rne(min(max(f32(f32(acc)*m), lo-zp), hi-zp)) + zp. */
+int32_t xg_rq_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int32_t zp, int32_t lo, int32_t hi);
+/* round(v / 2^shift) for any rounding; shift <= 0 shifts left. The wide literal form. */
+int64_t xg_round_shift(__int128 v, int shift, xg_rounding mode);
+/* round(v / d), d > 0. */
+int64_t xg_round_div(int64_t v, int64_t d, xg_rounding mode);
+
+/* y = a*sa + b*sb in 8 bits. Meaning of the fields by add method:
+ *  F32*: a.mult, b.mult = bits of ra = f32(sa/sy), rb = f32(sb/sy); o.mult = bits of F = f32(zy - f32(f32(ra*za)+f32(rb*zb)))
+ *  SHIFT: a.shift, b.shift = left shifts of the operands; o.shift = right shift of the sum
+ *  TFLITE: a, b = rescale of (x-zx)<<20; o = rescale of the sum
+ *  MULSHIFT: a.mult, b.mult, o.shift (common) */
+typedef struct xg_addrq {
+    xg_rq a, b, o;
+    int32_t za, zb, zy;
+} xg_addrq;
+bool xg_add_derive(const xg_rqrec *r, float sa, int32_t za, float sb, int32_t zb, float sy, int32_t zy,
+                   xg_addrq *out);
+int32_t xg_add_apply(const xg_rqrec *r, const xg_addrq *q, int32_t a, int32_t b, int32_t lo, int32_t hi);
+
+/* y = (a-za)(b-zb)*sa*sb/sy + zy; F32 adds the zero point before rounding (ORT QLinearMul). */
+bool xg_mul_derive(const xg_rqrec *r, float sa, float sb, float sy, xg_rq *out);
+int32_t xg_mul_apply(const xg_rqrec *r, xg_rq q, int32_t prod, int32_t zy, int32_t lo, int32_t hi);
+
+/* Average of n values. global: the window is the whole map (ORT uses another formula there).
+ * F32 window: m.mult = bits of sx, d.mult = bits of sy; F32 global: m.mult = bits of f32(sx / f32(sy*f32(n))). */
+typedef struct xg_poolrq {
+    xg_rq m, d;
+    int32_t n;
+    bool global;
+} xg_poolrq;
+bool xg_pool_derive(const xg_rqrec *r, float sx, float sy, int32_t n, bool global, xg_poolrq *out);
+/* x[0..count): x - zx of the values inside the map, in h, w order (count may be < n when padding is counted). */
+int32_t xg_pool_apply(const xg_rqrec *r, const xg_poolrq *q, const int32_t *x, int32_t count, int32_t zy,
+                      int32_t lo, int32_t hi);
+
+/* Q(v) = rne(clamp(f32(v/s))) + z and DQ(q) = f32(q - z) * s, as ONNX's QuantizeLinear / DequantizeLinear. */
+int32_t xg_quantize_f32(float v, float scale, int32_t zp, int32_t lo, int32_t hi);
+float xg_dequantize_f32(int32_t q, float scale, int32_t zp);
+
+/* Checks rounding ties and float behaviour of this host (contraction off, round to nearest). */
+bool xg_fixed_selftest(void);
+
+#endif

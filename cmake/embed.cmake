@@ -1,0 +1,13 @@
+# Run with -P: writes OUT, a C table of the texts of FILES.
+set(table "")
+set(bodies "")
+set(i 0)
+foreach(file ${FILES})
+  get_filename_component(base ${file} NAME_WE)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND bodies "static const unsigned char text${i}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${base}\", (const char *)text${i}, sizeof text${i} - 1},\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"base/embed.h\"\n\n${bodies}\nconst xg_embedded xg_embedded_${NAME}[] = {\n${table}    {0, 0, 0},\n};\n")
