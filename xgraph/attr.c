@@ -1,0 +1,73 @@
+#include "xgraph/xgraph.h"
+
+#include <assert.h>
+
+xg_attr *xg_attr_of(const xg_node *n, xg_attr_id id) {
+    const xg_op_desc *d = &xg_ops[n->op];
+    for (uint32_t i = 0; i < d->nattr; i++)
+        if (d->attr[i] == id) return &n->attr[i];
+    assert(!"the operator has no such attribute");
+    return NULL;
+}
+
+bool xg_has_attr(const xg_node *n, xg_attr_id id) {
+    const xg_op_desc *d = &xg_ops[n->op];
+    for (uint32_t i = 0; i < d->nattr; i++)
+        if (d->attr[i] == id) return true;
+    return false;
+}
+
+int64_t xg_ai(const xg_node *n, xg_attr_id id) {
+    const xg_attr *a = xg_attr_of(n, id);
+    return a ? a->i : xg_attrs[id].default_i;
+}
+
+float xg_af(const xg_node *n, xg_attr_id id) {
+    const xg_attr *a = xg_attr_of(n, id);
+    return a ? a->f : xg_attrs[id].default_f;
+}
+
+void xg_set_ai(const xg_node *n, xg_attr_id id, int64_t v) {
+    xg_attr *a = xg_attr_of(n, id);
+    if (a) a->i = v;
+}
+
+void xg_set_af(const xg_node *n, xg_attr_id id, float v) {
+    xg_attr *a = xg_attr_of(n, id);
+    if (a) a->f = v;
+}
+
+void xg_set_ais(xg_graph *g, const xg_node *n, xg_attr_id id, const int64_t *v, uint32_t count) {
+    xg_attr *a = xg_attr_of(n, id);
+    if (!a) return;
+    a->is = count ? xg_memdup(g->arena, v, count * sizeof *v) : NULL;
+    a->n = count;
+}
+
+xg_window xg_node_window(const xg_node *n) {
+    return (xg_window){
+        .kh = (int32_t)xg_ai(n, XG_ATTR_kernel_h),
+        .kw = (int32_t)xg_ai(n, XG_ATTR_kernel_w),
+        .sh = (int32_t)xg_ai(n, XG_ATTR_stride_h),
+        .sw = (int32_t)xg_ai(n, XG_ATTR_stride_w),
+        .dh = (int32_t)xg_ai(n, XG_ATTR_dilation_h),
+        .dw = (int32_t)xg_ai(n, XG_ATTR_dilation_w),
+        .pt = (int32_t)xg_ai(n, XG_ATTR_pad_t),
+        .pl = (int32_t)xg_ai(n, XG_ATTR_pad_l),
+        .pb = (int32_t)xg_ai(n, XG_ATTR_pad_b),
+        .pr = (int32_t)xg_ai(n, XG_ATTR_pad_r),
+    };
+}
+
+void xg_set_window(const xg_node *n, const xg_window *w) {
+    xg_set_ai(n, XG_ATTR_kernel_h, w->kh);
+    xg_set_ai(n, XG_ATTR_kernel_w, w->kw);
+    xg_set_ai(n, XG_ATTR_stride_h, w->sh);
+    xg_set_ai(n, XG_ATTR_stride_w, w->sw);
+    xg_set_ai(n, XG_ATTR_dilation_h, w->dh);
+    xg_set_ai(n, XG_ATTR_dilation_w, w->dw);
+    xg_set_ai(n, XG_ATTR_pad_t, w->pt);
+    xg_set_ai(n, XG_ATTR_pad_l, w->pl);
+    xg_set_ai(n, XG_ATTR_pad_b, w->pb);
+    xg_set_ai(n, XG_ATTR_pad_r, w->pr);
+}
