@@ -16,13 +16,14 @@
  *           (TFLite/gemmlowp double rounding: round0 = HALF_UP, round1 = HALF_AWAY); xg_rq.shift = right - left
  * F32      y = round(f32(f32(acc) * mult))   with mult a binary32 */
 typedef enum xg_rq_method { XG_RQ_SHIFT, XG_RQ_MULSHIFT, XG_RQ_MULSHIFT2, XG_RQ_F32 } xg_rq_method;
+/*                   -1.5 -0.5 0.5 1.5 */
 typedef enum xg_rounding {
-    XG_HALF_EVEN,
-    XG_HALF_AWAY,
-    XG_HALF_UP,
-    XG_HALF_DOWN,
-    XG_FLOOR,
-    XG_TRUNC
+    XG_HALF_EVEN, /*  -2    0   0   2   to nearest, ties to the even integer */
+    XG_HALF_AWAY, /*  -2   -1   1   2   to nearest, ties away from zero */
+    XG_HALF_UP,   /*  -1    0   1   2   to nearest, ties towards plus infinity */
+    XG_HALF_DOWN, /*  -2   -1   0   1   to nearest, ties towards minus infinity */
+    XG_FLOOR,     /*  -2   -1   0   1   towards minus infinity */
+    XG_TRUNC      /*  -1    0   0   1   towards zero */
 } xg_rounding;
 /* Addition: F32_FMA = ORT x86 (numerics: QLinearAdd), F32 = the same without fma, SHIFT = align to the larger
  * exponent, sum, one rounding; TFLITE = inputs << 20, each rescaled, sum, rescaled (three roundings with the
@@ -44,7 +45,8 @@ typedef struct xg_rqrec {
     xg_rq_method method;
     uint8_t mul_bits;        /* fraction bits of the multiplier: 31, 15, 8 ...; 0 for SHIFT and F32 */
     xg_rounding rounding[2]; /* [1] only for MULSHIFT2 */
-    bool zp_before_round;    /* F32 element-wise only: the zero point is added before rounding */
+    bool zp_before_round;    /* F32 add, multiply, window average only: the output's zero point is added in
+                                binary32 before rounding (ORT); else as an integer after it */
     uint8_t acc_bits;        /* width of the accumulator; nothing may exceed it (proved at compile time) */
     int8_t shift_min, shift_max; /* right shifts the machine can do; negative = left */
     bool per_channel;        /* multiplier and shift per output channel */
@@ -70,20 +72,31 @@ typedef struct xg_rq {
 
 /* A real multiplier given as the quotient of f32 scales num[0]*num[1]*.. / den (products in f32 order for F32,
  * in double for integer methods). Returns false when the record cannot express it (not a power of two, shift
- * out of range). nnum is 1 or 2. */
+ * out of range) or a scale is not finite and positive. nnum is 1 or 2.
+ *   real = q * 2^e, q in [1/2, 1) (frexp); mult = half_away(q * 2^mul_bits), and when that is 2^mul_bits: half of it, e + 1
+ *   (TFLite QuantizeMultiplier). MULSHIFT: shift = mul_bits - e. MULSHIFT2: shift = -e.
+ *   A real so small that every accumulator of acc_bits gives 0 (e <= -acc_bits, no FLOOR) and whose shift is out of
+ *   range becomes mult = 0 (TFLite's flush to zero). */
 bool xg_rq_derive(const xg_rqrec *r, const float *num, int nnum, float den, xg_rq *out);
 /* clamp(round(acc scaled) + zp, lo, hi). For F32: rne(min(max(f32(f32(acc)*m), lo-zp), hi-zp)) + zp. */
 int32_t xg_rq_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int32_t zp, int32_t lo, int32_t hi);
-/* round(v / 2^shift) for any rounding; shift <= 0 shifts left. The wide literal form. */
+/* round(v / 2^shift) for any rounding; shift <= 0 shifts left; saturates at int64. |v| < 2^125. The wide literal
+ * form. */
 int64_t xg_round_shift(__int128 v, int shift, xg_rounding mode);
 /* round(v / d), d > 0. */
 int64_t xg_round_div(int64_t v, int64_t d, xg_rounding mode);
 
 /* y = a*sa + b*sb in 8 bits. Meaning of the fields by add method:
  *  F32*: a.mult, b.mult = bits of ra = f32(sa/sy), rb = f32(sb/sy); o.mult = bits of F = f32(zy - f32(f32(ra*za)+f32(rb*zb)))
- *  SHIFT: a.shift, b.shift = left shifts of the operands; o.shift = right shift of the sum
- *  TFLITE: a, b = rescale of (x-zx)<<20; o = rescale of the sum
- *  MULSHIFT: a.mult, b.mult, o.shift (common) */
+ *      F32_FMA: y = round(clamp(fma(a, ra, fma(b, rb, F)))), F32: y = round(clamp(f32(f32(F + f32(a*ra)) + f32(b*rb))));
+ *      a, b with their zero points. Without zp_before_round zy is left out of F and added after rounding.
+ *      Ratios of 2^21 or more are refused: there ORT's conversion to int32 overflows.
+ *  SHIFT: a.shift, b.shift = left shifts of the operands, 0 to 15; o.shift = right shift of the sum, -15 to 15:
+ *      y = round0(((a-za)*2^a.shift + (b-zb)*2^b.shift) / 2^o.shift) + zy (DPU: align to the smallest scale)
+ *  TFLITE: a, b = rescale of (x-zx)<<20; o = rescale of the sum. Real multipliers, in double: s/(2 max(sa,sb)) and
+ *      2 max(sa,sb) / (2^20 sy); each rescale is the record's method with its roundings. MULSHIFT and MULSHIFT2 only.
+ *  MULSHIFT: a.mult, b.mult, o.shift (common): y = round0(((a-za)*a.mult + (b-zb)*b.mult) / 2^o.shift) + zy; the larger
+ *      mult lies in [2^(mul_bits-1), 2^mul_bits) */
 typedef struct xg_addrq {
     xg_rq a, b, o;
     int32_t za, zb, zy;
@@ -97,7 +110,13 @@ bool xg_mul_derive(const xg_rqrec *r, float sa, float sb, float sy, xg_rq *out);
 int32_t xg_mul_apply(const xg_rqrec *r, xg_rq q, int32_t prod, int32_t zy, int32_t lo, int32_t hi);
 
 /* Average of n values. global: the window is the whole map (ORT uses another formula there).
- * F32 window: m.mult = bits of sx, d.mult = bits of sy; F32 global: m.mult = bits of f32(sx / f32(sy*f32(n))). */
+ * F32 window: m.mult = bits of sx, d.mult = bits of sy; sum = f32 running sum of f32(x*sx);
+ *     y = round(clamp(f32(f32(f32(sum/n)/sy) + zy)))
+ * F32 global: m.mult = bits of m = f32(sx / f32(sy*f32(n))); y = round(clamp(f32(f32(sum)*m))) + zy
+ * MULSHIFT, DPU: y = round0(sum * m.mult / 2^m.shift) + zy, one rounding; m.shift is the total right shift in every
+ *     method (for a MULSHIFT2 record: mul_bits more than its own shift would be). DPU: m.mult = k, m.shift = s + log2(sy/sx);
+ *     k/2^s = 7/2^6, 10/2^8, 7/2^8, 21/2^10, 21/2^12 for n = 9, 25, 36, 49, 196, else the best with 2^s < 128 n
+ * EXACT: y = half_away((sum + n*zy) / n): the raw sum; only for equal scales and equal zero points */
 typedef struct xg_poolrq {
     xg_rq m, d;
     int32_t n;
