@@ -1,0 +1,330 @@
+#include "validate/report.h"
+
+#include "isa/tile.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which layer an instruction belongs to
+ * ---------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t last, row;
+} row_end;
+
+static int by_end(const void *pa, const void *pb) {
+    const row_end *a = pa, *b = pb;
+    if (a->last != b->last) return a->last < b->last ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+/* What a report is made from, and what is needed on the way. */
+typedef struct {
+    xg_arena *arena, *scratch;
+    const xg_machine *machine;
+    const xg_program *program;
+    xg_report *r;
+    uint32_t *layer_of_row; /* [map] */
+    uint64_t *finish;       /* [layers + 1] in the present segment */
+    uint64_t clock;         /* cycles of the segments before */
+    uint32_t max_layers;
+} maker;
+
+/* Layers in the order in which the map names their groups. The last row of a group gives its name.
+ */
+static void find_layers(maker *k) {
+    const xg_program *p = k->program;
+    k->layer_of_row = xg_newn(k->scratch, uint32_t, p->map.n);
+    uint32_t *of_group = xg_newn(k->scratch, uint32_t, p->map.n);
+    for (uint32_t i = 0; i < p->map.n; i++) {
+        const xg_map_row *row = &p->map.v[i];
+        uint32_t g = row->group < p->map.n ? row->group : 0;
+        if (of_group[g] == 0) {
+            xg_layer_row l = {.group = g, .op = ""};
+            xg_push(k->arena, &k->r->layer, l);
+            of_group[g] = k->r->layer.n;
+        }
+        k->layer_of_row[i] = of_group[g] - 1;
+        xg_layer_row *l = &k->r->layer.v[of_group[g] - 1];
+        l->node = row->node;
+        l->onnx = row->onnx;
+    }
+    xg_layer_row other = {.group = XG_NONE, .node = "(end of program)", .op = ""};
+    xg_push(k->arena, &k->r->layer, other);
+    k->max_layers = k->r->layer.n;
+    k->finish = xg_newn(k->scratch, uint64_t, k->max_layers);
+}
+
+/* An instruction belongs to the piece that is finished next: what prepares a tile stands before it.
+ */
+static uint32_t *owners(maker *k, uint32_t segment, uint32_t core) {
+    const xg_program *p = k->program;
+    uint32_t n = p->segment.v[segment].core[core].n, rows = 0;
+    uint32_t *owner = xg_newn(k->scratch, uint32_t, n);
+    row_end *end = xg_newn(k->scratch, row_end, p->map.n);
+    for (uint32_t i = 0; i < p->map.n; i++)
+        if (p->map.v[i].segment == segment && p->map.v[i].core == core)
+            end[rows++] = (row_end){p->map.v[i].last, i};
+    qsort(end, rows, sizeof *end, by_end);
+    for (uint32_t i = 0, at = 0; i < n; i++) {
+        while (at < rows && end[at].last <= i) at++;
+        owner[i] = at < rows ? k->layer_of_row[end[at].row] : k->max_layers - 1;
+    }
+    return owner;
+}
+
+/* ---- what instructions cost
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    maker *k;
+    xg_layer_row *layer;
+} toucher;
+
+static void touch(void *arg, const xg_access *x) {
+    toucher *t = arg;
+    if (x->count == 0 || x->rows == 0) return;
+    if (x->mem == 0) {
+        uint64_t bytes = (uint64_t)x->count * x->rows;
+        if (x->write)
+            t->layer->out_bytes += bytes;
+        else if (x->region == XG_REG_CONST)
+            t->layer->weights_bytes += bytes;
+        else
+            t->layer->in_bytes += bytes;
+        return;
+    }
+    uint64_t end = (uint64_t)x->addr + (uint64_t)(x->count - 1) * x->step +
+                   (uint64_t)(x->rows - 1) * x->row_step + 1;
+    xg_report_memory *m = &t->k->r->memory.v[x->mem - 1];
+    if (end > m->used) m->used = end;
+}
+
+static void add_span(maker *k, uint32_t core, uint8_t engine, uint64_t from, uint64_t to,
+                     uint64_t cycles) {
+    if (cycles == 0 || to <= from) return;
+    float *bin = &k->r->timeline[((size_t)core * k->r->nengine + engine) * XG_TIMELINE_BINS];
+    double width = (double)cycles / XG_TIMELINE_BINS;
+    uint32_t b = (uint32_t)((double)from / width), last = (uint32_t)((double)to / width);
+    for (; b <= last && b < XG_TIMELINE_BINS; b++) {
+        double lo = fmax((double)from, b * width), hi = fmin((double)to, (b + 1) * width);
+        if (hi > lo) bin[b] += (float)((hi - lo) / width);
+    }
+}
+
+static void walk_core(maker *k, uint32_t segment, uint32_t core, const xg_times *t, size_t first) {
+    const xg_stream *st = &k->program->segment.v[segment].core[core];
+    const xg_family *f = k->machine->family;
+    uint32_t *owner = owners(k, segment, core);
+    xg_regs regs = {0};
+    for (uint32_t i = 0; i < st->n; i++) {
+        const xg_inst *in = &st->inst[i];
+        xg_layer_row *l = &k->r->layer.v[owner[i]];
+        xg_cost cost = {0};
+        xg_regs_track(f, &regs, in);
+        f->cost(k->machine, &regs, in, &cost);
+        uint8_t engine = f->inst[in->op].engine;
+        l->instructions++;
+        l->macs += cost.macs;
+        l->busy[engine] += cost.cycles;
+        toucher tt = {k, l};
+        f->access(k->machine, &regs, in, touch, &tt);
+        if (t->end[first + i] > k->finish[owner[i]]) k->finish[owner[i]] = t->end[first + i];
+    }
+}
+
+typedef struct {
+    uint64_t finish;
+    uint32_t layer;
+} finished;
+
+static int by_finish(const void *pa, const void *pb) {
+    const finished *a = pa, *b = pb;
+    if (a->finish != b->finish) return a->finish < b->finish ? -1 : 1;
+    return a->layer < b->layer ? -1 : a->layer > b->layer;
+}
+
+/* The segment's cycles go to layers: each gets the time from the finish of the one before to its
+ * own. */
+static void share_cycles(maker *k, uint64_t cycles) {
+    finished *f = xg_newn(k->scratch, finished, k->max_layers);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->max_layers; i++)
+        if (k->finish[i]) f[n++] = (finished){k->finish[i], i};
+    qsort(f, n, sizeof *f, by_finish);
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t end = f[i].finish < cycles ? f[i].finish : cycles;
+        k->r->layer.v[f[i].layer].cycles += end - before;
+        before = end;
+    }
+    if (before < cycles)
+        k->r->layer.v[n ? f[n - 1].layer : k->max_layers - 1].cycles += cycles - before;
+    memset(k->finish, 0, sizeof *k->finish * k->max_layers);
+}
+
+static void add_engines(maker *k, const xg_times *t, uint32_t ncore) {
+    for (uint32_t c = 0; c < ncore; c++)
+        for (uint32_t e = 0; e < k->r->nengine; e++) {
+            const xg_engine_time *x = &t->engine[c][e];
+            xg_report_engine *y = &k->r->engine[c * k->r->nengine + e];
+            y->busy += x->busy;
+            for (uint32_t i = 0; i < k->r->nengine; i++)
+                if (i == e)
+                    y->ddr_wait += x->wait[i];
+                else
+                    y->waiting += x->wait[i];
+            y->idle += x->idle;
+            y->instructions += x->instructions;
+        }
+}
+
+/* Cycles in which the DDR can move so many bytes: rate after refresh, no latency, no burst
+ * overhead. */
+static uint64_t ddr_cycles(const xg_machine *m, uint64_t bytes) {
+    double rate = (double)m->ddr.bytes_per_cycle_x256 * m->ddr.efficiency_x256 / 65536.0;
+    return rate > 0 ? (uint64_t)floor((double)bytes / rate) : 0;
+}
+
+static uint64_t mac_cycles(const xg_machine *m, uint64_t macs) {
+    double rate = xg_machine_peak_ops(m) / 2.0 / ((double)m->clock_khz * 1000.0);
+    return rate > 0 ? (uint64_t)floor((double)macs / rate) : 0;
+}
+
+/* Timing of one step; times live in the scratch of that step only. */
+static xg_status add_segment(maker *k, uint32_t segment, xg_times *t) {
+    xg_report *r = k->r;
+    const xg_segment *seg = &k->program->segment.v[segment];
+    xg_status st = xg_sim_time(k->scratch, k->machine, seg, NULL, true, t);
+    if (st != XG_OK) return st;
+    size_t first = 0;
+    for (uint32_t c = 0; c < seg->ncore; c++) {
+        walk_core(k, segment, c, t, first);
+        first += seg->core[c].n;
+    }
+    uint64_t payload = t->ddr_read_bytes + t->ddr_write_bytes;
+    uint64_t compute = mac_cycles(k->machine, t->macs), ddr = ddr_cycles(k->machine, payload);
+    if (t->cycles < compute || t->cycles < ddr)
+        return xg_error(xg_arena_ctx(k->arena), XG_INTERNAL, "",
+                        "the cycle simulator counts %" PRIu64
+                        " cycles for segment %u, below the bound "
+                        "(compute %" PRIu64 ", DDR %" PRIu64 ")",
+                        t->cycles, segment, compute, ddr);
+    r->cycles += t->cycles;
+    r->compute_bound += compute;
+    r->ddr_bound += ddr;
+    r->macs += t->macs;
+    r->instructions += first;
+    r->ddr_busy_cycles += t->ddr_busy_cycles;
+    add_engines(k, t, seg->ncore);
+    share_cycles(k, t->cycles);
+    return XG_OK;
+}
+
+static void draw_segment(maker *k, uint32_t segment, const xg_times *t) {
+    const xg_segment *seg = &k->program->segment.v[segment];
+    size_t at = 0;
+    for (uint32_t c = 0; c < seg->ncore; c++)
+        for (uint32_t i = 0; i < seg->core[c].n; i++, at++)
+            add_span(k, c, k->machine->family->inst[seg->core[c].inst[i].op].engine,
+                     k->clock + t->start[at], k->clock + t->end[at], k->r->cycles);
+    k->clock += t->cycles;
+}
+
+/* ---- the rest
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static const char *op_of(const xg_graph *g, const char *node) {
+    for (uint32_t i = 0; g && i < g->node.n; i++)
+        if (!strcmp(g->node.v[i].name, node)) return xg_ops[g->node.v[i].op].name;
+    return "";
+}
+
+static const char *reason_of(const xg_selection *s, const char *node) {
+    for (uint32_t i = 0; s && i < s->group.n; i++)
+        for (uint32_t n = 0; s->group.v[i].host_reason && n < s->group.v[i].nnode; n++)
+            if (!strcmp(xg_nodep(s->graph, s->group.v[i].node[n])->name, node))
+                return s->group.v[i].host_reason;
+    return "";
+}
+
+static void add_host_steps(maker *k, const xg_report_options *o) {
+    const xg_program *p = k->program;
+    for (uint32_t i = 0; i < p->step.n; i++)
+        for (uint32_t n = 0; p->step.v[i].kind == XG_STEP_HOST && n < p->step.v[i].nnode; n++) {
+            const xg_node *node = xg_nodep(p->host, p->step.v[i].node[n]);
+            xg_report_host h = {i, xg_strdup(k->arena, node->name), xg_ops[node->op].name,
+                                xg_strdup(k->arena, reason_of(o->selection, node->name))};
+            xg_push(k->arena, &k->r->host, h);
+        }
+}
+
+static void begin(maker *k, const xg_report_options *o) {
+    xg_report *r = k->r;
+    const xg_program *p = k->program;
+    r->machine = k->machine;
+    r->model = o->model ? o->model : "";
+    r->strategy = p->strategy ? p->strategy : "";
+    r->solver_note = p->solver_note ? p->solver_note : "";
+    r->ncore = k->machine->cores;
+    r->nengine = k->machine->family->nengine;
+    r->engine = xg_newn(k->arena, xg_report_engine, (size_t)r->ncore * r->nengine);
+    r->timeline = xg_newn(k->arena, float, (size_t)r->ncore * r->nengine * XG_TIMELINE_BINS);
+    r->images = 1;
+    if (p->host->input.n) {
+        const xg_tensor *t = xg_tensorp(p->host, p->host->input.v[0]);
+        if (t->rank > 0) r->images = (uint64_t)t->dim[0];
+    }
+    memcpy(r->region_bytes, p->region_bytes, sizeof r->region_bytes);
+    for (uint8_t i = 1; i < k->machine->family->nmem; i++) {
+        xg_mem_desc d = {0};
+        k->machine->family->mem_desc(k->machine, i, &d);
+        xg_report_memory m = {d.name, 0, d.depth, d.word_bytes, d.banks};
+        xg_push(k->arena, &r->memory, m);
+    }
+    r->quantised = o->quant && o->quant->how ? o->quant->how : "";
+    for (uint32_t i = 0; o->quant && i < o->quant->row.n; i++)
+        xg_push(k->arena, &r->sqnr, o->quant->row.v[i]);
+    find_layers(k);
+    for (uint32_t i = 0; o->selection && i < r->layer.n; i++)
+        r->layer.v[i].op = op_of(o->selection->graph, r->layer.v[i].node);
+    add_host_steps(k, o);
+}
+
+static void finish(xg_report *r) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->layer.n; i++) {
+        const xg_layer_row *l = &r->layer.v[i];
+        r->weights_bytes += l->weights_bytes;
+        r->in_bytes += l->in_bytes;
+        r->out_bytes += l->out_bytes;
+        if (l->group != XG_NONE || l->cycles) r->layer.v[n++] = *l;
+    }
+    r->layer.n = n;
+    double s = (double)r->cycles / ((double)r->machine->clock_khz * 1000.0);
+    r->ms = s * 1e3;
+    r->images_per_s = s > 0 ? (double)r->images / s : 0;
+    r->tops = s > 0 ? 2.0 * (double)r->macs / s / 1e12 : 0;
+    r->peak_tops = xg_machine_peak_ops(r->machine) / 1e12;
+}
+
+xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
+                         const xg_report_options *o, xg_report *out) {
+    memset(out, 0, sizeof *out);
+    xg_status st = xg_program_verify(xg_arena_ctx(a), m, p);
+    if (st != XG_OK) return st;
+    maker k = {
+        .arena = a, .scratch = xg_arena_new(xg_arena_ctx(a)), .machine = m, .program = p, .r = out};
+    begin(&k, o);
+    xg_times *t = xg_newn(k.scratch, xg_times, p->step.n);
+    for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
+        if (p->step.v[i].kind == XG_STEP_ACCEL) st = add_segment(&k, p->step.v[i].segment, &t[i]);
+    for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
+        if (p->step.v[i].kind == XG_STEP_ACCEL) draw_segment(&k, p->step.v[i].segment, &t[i]);
+    xg_arena_free(k.scratch);
+    if (st == XG_OK) finish(out);
+    return st;
+}
