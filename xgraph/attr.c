@@ -1,6 +1,7 @@
-#include "xgraph/xgraph.h"
+#include "xgraph/form.h"
 
 #include <assert.h>
+#include <string.h>
 
 xg_attr *xg_attr_of(const xg_node *n, xg_attr_id id) {
     const xg_op_desc *d = &xg_ops[n->op];
@@ -70,4 +71,11 @@ void xg_set_window(const xg_node *n, const xg_window *w) {
     xg_set_ai(n, XG_ATTR_pad_l, w->pl);
     xg_set_ai(n, XG_ATTR_pad_b, w->pb);
     xg_set_ai(n, XG_ATTR_pad_r, w->pr);
+}
+
+int xg_attr_slot_by_name(xg_op op, const char *name) {
+    const xg_op_desc *d = &xg_ops[op];
+    for (int i = 0; i < d->nattr; i++)
+        if (!strcmp(xg_attrs[d->attr[i]].name, name)) return i;
+    return -1;
 }

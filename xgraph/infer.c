@@ -74,7 +74,7 @@ static xg_status check_input(xg_ctx *c, const xg_graph *g, uint32_t node, uint32
         return xg_node_error(c, n, XG_INPUT,
                              "input %u ('%.100s') is made by a later node or by itself (cycle)", i,
                              t->name);
-    return xg_tensor_check(c, t);
+    return xg_dims_check(c, t);
 }
 
 xg_status xg_node_check(xg_ctx *c, const xg_graph *g, uint32_t node) {
@@ -121,8 +121,8 @@ static bool quant_sane(const xg_tensor *t, char *why, size_t n) {
     return true;
 }
 
-xg_status xg_tensor_check(xg_ctx *c, const xg_tensor *t) {
-    char where[160], why[128];
+xg_status xg_dims_check(xg_ctx *c, const xg_tensor *t) {
+    char where[160];
     snprintf(where, sizeof where, "tensor '%.120s'", t->name ? t->name : "?");
     if ((unsigned)t->dtype >= XG_DTYPE_COUNT)
         return xg_error(c, XG_INPUT, where, "element type %d is unknown", (int)t->dtype);
@@ -135,8 +135,15 @@ xg_status xg_tensor_check(xg_ctx *c, const xg_tensor *t) {
                             (long long)t->dim[i]);
     if (xg_tensor_elems(t) > XG_ELEMS_MAX)
         return xg_error(c, XG_LIMIT, where, "more than 2^31-1 elements");
-    if (t->quant && !quant_sane(t, why, sizeof why)) return xg_error(c, XG_INPUT, where, "%s", why);
     return XG_OK;
+}
+
+xg_status xg_tensor_check(xg_ctx *c, const xg_tensor *t) {
+    char where[160], why[128];
+    xg_status st = xg_dims_check(c, t);
+    if (st != XG_OK || !t->quant || quant_sane(t, why, sizeof why)) return st;
+    snprintf(where, sizeof where, "tensor '%.120s'", t->name ? t->name : "?");
+    return xg_error(c, XG_INPUT, where, "%s", why);
 }
 
 static xg_status all_inputs_are(xg_ctx *c, const xg_graph *g, const xg_node *n, bool f32) {
@@ -204,6 +211,27 @@ static xg_status check_keep(xg_ctx *c, const xg_graph *g, const xg_node *n) {
     return XG_OK;
 }
 
+/* Per-channel scales are for weights: Conv's output channels and the columns of a matrix. */
+static bool axis_allowed(const xg_node *n, const xg_tensor *t, uint32_t input) {
+    if (!t->quant || t->quant->axis < 0) return true;
+    if (n->op == XG_OP_Conv) return input > 0 && t->quant->axis == 0;
+    return n->op == XG_OP_MatMul && input == 1 && t->quant->axis == t->rank - 1;
+}
+
+static xg_status check_axes(xg_ctx *c, const xg_graph *g, const xg_node *n) {
+    for (uint32_t i = 0; i < n->nin; i++) {
+        const xg_tensor *t = xg_in(g, n, i);
+        if (t && !axis_allowed(n, t, i))
+            return xg_node_error(c, n, XG_UNSUPPORTED,
+                                 "input %u ('%.100s') has scales along axis %d", i, t->name,
+                                 t->quant->axis);
+    }
+    const xg_tensor *y = xg_out(g, n, 0);
+    if (!y->quant || y->quant->axis < 0) return XG_OK;
+    return xg_node_error(c, n, XG_UNSUPPORTED, "the result '%.100s' has scales along axis %d",
+                         y->name, y->quant->axis);
+}
+
 static xg_status check_requant(xg_ctx *c, const xg_graph *g, const xg_node *n) {
     const xg_tensor *x = xg_in(g, n, 0), *y = xg_out(g, n, 0);
     if (x->dtype == XG_F32)
@@ -228,7 +256,7 @@ static xg_status check_requant(xg_ctx *c, const xg_graph *g, const xg_node *n) {
     if (!y->quant != !x->quant)
         return xg_node_error(c, n, XG_INPUT, "the result '%.100s' %s a scale, the inputs %s",
                              y->name, y->quant ? "has" : "has not", x->quant ? "have" : "have not");
-    return XG_OK;
+    return check_axes(c, g, n);
 }
 
 xg_status xg_rule_check(xg_ctx *c, const xg_graph *g, const xg_node *n) {

@@ -29,7 +29,9 @@ xg_status xg_attr_in(xg_ctx *c, const xg_node *n, xg_attr_id id, int64_t lo, int
 xg_status xg_node_check(xg_ctx *c, const xg_graph *g, uint32_t node);
 /* Element types and quants of inputs and outputs against the row's rule (after inference). */
 xg_status xg_rule_check(xg_ctx *c, const xg_graph *g, const xg_node *n);
-/* Dimensions, element count, type and quant of one tensor. */
+/* Element type, dimensions and element count of one tensor; and the same with its quant, which
+ * costs as much as the quant is long. */
+xg_status xg_dims_check(xg_ctx *c, const xg_tensor *t);
 xg_status xg_tensor_check(xg_ctx *c, const xg_tensor *t);
 
 #endif

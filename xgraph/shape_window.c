@@ -41,21 +41,24 @@ static int64_t out_size(int64_t in, int64_t k, int64_t s, int64_t d, int64_t bef
     return (n - 1) * s >= in + before ? n - 1 : n;
 }
 
-static bool has_tap(int64_t start, int64_t in, int64_t k, int64_t d) {
-    int64_t first = start >= 0 ? 0 : xg_ceil_div(-start, d);
-    return first < k && start + first * d < in;
-}
-
-/* Every window must hold at least one element. Only those that stick out can fail: they are at the
- * two ends. */
+/* Does every window hold at least one element? For d <= in (or a single tap) taps of a window that
+ * reaches the input cannot all miss it, and reaching it gets harder towards the two ends only. */
 static bool windows_hold_something(int64_t out, int64_t in, int64_t k, int64_t s, int64_t d,
                                    int64_t before) {
-    int64_t span = (k - 1) * d;
-    for (int64_t o = 0; o < out && o * s < before; o++)
-        if (!has_tap(o * s - before, in, k, d)) return false;
-    for (int64_t o = out - 1; o >= 0 && o * s - before + span >= in; o--)
-        if (!has_tap(o * s - before, in, k, d)) return false;
-    return true;
+    return before <= (k - 1) * d && (out - 1) * s - before < in;
+}
+
+static xg_status check_windows(xg_ctx *c, const xg_node *n, const xg_tensor *x, const xg_window *k,
+                               int64_t h, int64_t w) {
+    char xt[96];
+    xg_shape_text(x, xt);
+    if ((k->kh > 1 && k->dh > x->dim[1]) || (k->kw > 1 && k->dw > x->dim[2]))
+        return xg_node_error(c, n, XG_UNSUPPORTED, "the dilation %dx%d exceeds the input %s", k->dh,
+                             k->dw, xt);
+    if (windows_hold_something(h, x->dim[1], k->kh, k->sh, k->dh, k->pt) &&
+        windows_hold_something(w, x->dim[2], k->kw, k->sw, k->dw, k->pl))
+        return XG_OK;
+    return xg_node_error(c, n, XG_INPUT, "a window of the input %s holds padding only", xt);
 }
 
 xg_status xg_shape_conv(xg_ctx *c, xg_graph *g, const xg_node *n) {
@@ -110,8 +113,7 @@ xg_status xg_shape_pool(xg_ctx *c, xg_graph *g, const xg_node *n) {
         return xg_node_error(c, n, XG_INPUT,
                              "the window %dx%d does not fit into the input %s with its padding",
                              k.kh, k.kw, xt);
-    if (!windows_hold_something(h, x->dim[1], k.kh, k.sh, k.dh, k.pt) ||
-        !windows_hold_something(w, x->dim[2], k.kw, k.sw, k.dw, k.pl))
-        return xg_node_error(c, n, XG_INPUT, "a window of the input %s holds padding only", xt);
+    st = check_windows(c, n, x, &k, h, w);
+    if (st != XG_OK) return st;
     return xg_shape_set(c, g, n, 4, (int64_t[]){x->dim[0], h, w, x->dim[3]});
 }
