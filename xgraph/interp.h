@@ -24,6 +24,10 @@ void *xg_values_get(xg_values *v, uint32_t tensor);
 XG_MUST_USE xg_status xg_interp_node(xg_ctx *c, xg_values *v, uint32_t node, const xg_rqrec *record);
 /* Runs all nodes in order. */
 XG_MUST_USE xg_status xg_interp_run(xg_ctx *c, xg_values *v, const xg_rqrec *record);
+/* The function of one value that a unary operator (Clip, LeakyRelu .. Softplus) computes on f32, for tables too: evaluated in
+ * binary64 and rounded once, except where binary32 is exact or ONNX Runtime's order asks for it (LeakyRelu). False
+ * when the operator is no such function. */
+bool xg_unary_f32(const xg_node *n, float x, float *y);
 /* Proves from weights, biases and input ranges that every integer accumulator fits record->acc_bits; names the node. */
 XG_MUST_USE xg_status xg_prove_accumulators(xg_ctx *c, const xg_graph *g, const xg_rqrec *record);
 
