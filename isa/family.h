@@ -52,7 +52,7 @@ typedef struct xg_regs {
 typedef struct xg_access {
     uint8_t mem;      /* family's memory id; DDR is always 0 */
     bool write;
-    bool partial;     /* a write that leaves some bytes of each word as they were */
+    bool partial;     /* a write that leaves some bytes of its words as they were */
     uint8_t region;   /* DDR only */
     uint16_t bank;    /* on-chip only */
     uint32_t addr, count; /* count words from addr, each step apart */
@@ -79,6 +79,7 @@ typedef struct xg_cost {
     uint64_t cycles;      /* engine busy, DDR waiting not included */
     uint64_t ddr_bytes;   /* moved over the DDR port; 0 = no DDR transfer */
     uint32_t ddr_bursts;  /* after splitting */
+    uint64_t ddr_setup;   /* DDR transfers: the part of cycles before the first byte moves */
     uint64_t macs;        /* useful multiply-accumulates */
 } xg_cost;
 
@@ -95,6 +96,8 @@ typedef struct xg_family {
     /* Executes one instruction on the state, whole. The program has been checked: operands are in range.
      * Returns NULL or a message naming what is out of bounds (simulators stay in bounds always). */
     const char *(*exec)(xg_state *s, const xg_inst *in);
+    /* Prepares s->scratch (from the arena) for exec; s->machine and the memories are set. */
+    void (*state_init)(xg_arena *a, xg_state *s);
     /* Calls fn for every piece of memory that the instruction reads or writes. */
     void (*access)(const struct xg_machine *m, const xg_regs *regs, const xg_inst *in,
                    void (*fn)(void *arg, const xg_access *a), void *arg);

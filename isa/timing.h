@@ -15,6 +15,11 @@ uint64_t xg_time_elew(const xg_machine *m, uint32_t operands, uint32_t rows, uin
 uint64_t xg_time_lut(const xg_machine *m, uint32_t rows, uint32_t cols, uint32_t ch);
 /* A DDR transfer of rows runs of run_bytes each, alone on the bus: start + latency + max(port, DDR, on-chip words). */
 uint64_t xg_time_transfer(const xg_machine *m, uint32_t start, uint64_t runs, uint64_t run_bytes, uint64_t words);
+/* What the DDR itself needs for a transfer, latency not included, in 1/65536 cycles: the share of the transfer that
+ * competes with other transfers. */
+uint64_t xg_time_ddr_x65536(const xg_machine *m, uint64_t bytes, uint64_t bursts);
+/* Most rows, of `rows` that lie sh apart, that fall in one bank of a view with row interleave il. */
+uint32_t xg_time_conflict(uint32_t pp, uint32_t rows, uint32_t sh, uint32_t il);
 /* Bursts that a run of run_bytes is split into. */
 uint64_t xg_time_bursts(const xg_machine *m, uint64_t runs, uint64_t run_bytes);
 
