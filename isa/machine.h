@@ -44,6 +44,7 @@ typedef struct xg_machine {
     const char *description;
     const xg_family *family;
     const struct xg_encoding *encoding;
+    const char *encoding_file; /* as the machine file or the caller wrote it; "default" */
     uint32_t clock_khz;
     uint32_t cores;
     xg_ddr ddr;

@@ -22,6 +22,8 @@ enum {
 /* A start marker and one entry an operand are counted above; an operand's position is their distance. */
 #define XG_F(inst, name) ((int)XG_TPOS_##inst##_##name - (int)XG_TFIRST_##inst - 1)
 
+/* The instruction table (isa/tile_desc.c); the family's row points at it. */
+extern const xg_inst_desc xg_tile_inst[XG_T_COUNT];
 extern const xg_family xg_tile_family;
 
 #endif
