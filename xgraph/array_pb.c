@@ -163,7 +163,7 @@ xg_status xg_array_parse_pb(xg_arena *a, const char *where, xg_bytes file, xg_ar
         return xg_error(c, XG_UNSUPPORTED, where, "ONNX element type %llu",
                         (unsigned long long)t.type);
     int64_t n;
-    void *data;
+    void *data = NULL;
     *out = (xg_array){.dtype = types[t.type].dtype};
     xg_status st = xg_array_shape(a, where, out, t.rank, t.dim, &n);
     if (!st) st = read_data(&t, where, types[t.type], n, &data);
