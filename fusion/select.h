@@ -10,36 +10,40 @@ typedef enum xg_split { XG_SPLIT_IMAGE, XG_SPLIT_ROWS, XG_SPLIT_CHANNELS, XG_SPL
 typedef enum xg_order { XG_MAP_STATIONARY, XG_WEIGHT_STATIONARY } xg_order;
 
 typedef struct xg_strategy {
-    uint32_t tile_h, tile_w;   /* output rows and columns of the group's last node in a tile */
-    uint32_t tile_oc;          /* output channels in a block (convolutions) */
-    uint32_t tile_ic;          /* input channels in a chunk; less than all = partial sums */
+    uint32_t tile_h, tile_w; /* output rows and columns of the group's last node in a tile */
+    uint32_t tile_oc;        /* output channels in a block (convolutions) */
+    uint32_t tile_ic;        /* input channels in a chunk; less than all = partial sums */
     xg_order order;
-    xg_split split;            /* over the cores */
-    bool weights_resident;     /* all weights of the group stay on chip while it runs */
+    xg_split split;        /* over the cores */
+    bool weights_resident; /* all weights of the group stay on chip while it runs */
 } xg_strategy;
 
 typedef struct xg_group {
     uint32_t nnode;
-    const uint32_t *node;      /* in topological order */
+    const uint32_t *node; /* in topological order */
     xg_where where;
-    const char *pattern;       /* which pattern made it, "single" else */
-    const char *host_reason;   /* why it is on the host; NULL on the accelerator */
+    const char *pattern;     /* which pattern made it, "single" else */
+    const char *host_reason; /* why it is on the host; NULL on the accelerator */
     xg_strategy strategy;
-    uint64_t cost_cycles;      /* predicted */
+    uint64_t cost_cycles; /* predicted */
 } xg_group;
 
 typedef struct xg_selection {
     const xg_graph *graph;
-    const char *strategy;      /* "layer", "greedy" ... */
-    XG_VEC(xg_group) group;    /* in an order in which they can run */
-    const char *note;          /* value, bound, gap, or "" */
+    const char *strategy;   /* "layer", "greedy" ... */
+    XG_VEC(xg_group) group; /* in an order in which they can run */
+    const char *note;       /* value, bound, gap, or "" */
 } xg_selection;
 
-XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
-                                xg_selection *out);
+XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                                const char *strategy, xg_selection *out);
 void xg_selection_print(const xg_selection *s, xg_buf *out);
-XG_MUST_USE xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path, const char *text,
-                                         size_t n, xg_selection *out);
+XG_MUST_USE xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path,
+                                         const char *text, size_t n, xg_selection *out);
+/* Legality of a selection, whoever made it: accelerator nodes that the machine runs, inner tensors
+ * without readers outside their group, tile sizes that are multiples of the machine's. One error a
+ * fault. */
+XG_MUST_USE xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machine *m);
 /* Whether the tile machine can run the node; NULL, or the reason why not (in the arena). */
 const char *xg_tile_refuses(xg_arena *a, const xg_graph *g, const xg_machine *m, uint32_t node);
 

@@ -1,4 +1,5 @@
-/* Groups and strategies -> tiles, layouts, addresses, order (the .plan form) -> instructions with tokens. */
+/* Groups and strategies -> tiles, layouts, addresses, order (the .plan form) -> instructions with
+ * tokens. */
 #ifndef XG_PLAN_H
 #define XG_PLAN_H
 
@@ -6,11 +7,13 @@
 #include "fusion/select.h"
 
 typedef struct xg_plan xg_plan;
-XG_MUST_USE xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out);
+XG_MUST_USE xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m,
+                                   xg_plan **out);
 void xg_plan_print(const xg_plan *p, xg_buf *out);
-XG_MUST_USE xg_status xg_plan_parse(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *path,
-                                    const char *text, size_t n, xg_plan **out);
-/* Plan -> program: constants packed, instructions emitted, tokens added; checked with xg_program_check(). */
+XG_MUST_USE xg_status xg_plan_parse(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                                    const char *path, const char *text, size_t n, xg_plan **out);
+/* Plan -> program: constants packed, instructions emitted, tokens added; checked with
+ * xg_program_check(). */
 XG_MUST_USE xg_status xg_lower(xg_arena *a, const xg_plan *p, xg_program **out);
 
 #endif

@@ -1,0 +1,292 @@
+#include "fusion/estimate.h"
+
+#include "isa/timing.h"
+
+#include <string.h>
+
+enum { LOCALS = 96 };
+
+typedef struct est_local {
+    uint32_t tensor, il;
+    xg_slice need;
+    bool inside;
+} est_local;
+
+typedef struct est {
+    const xg_graph *g;
+    const xg_machine *m;
+    const xg_group *grp;
+    const xg_strategy *s;
+    xg_estimate *out;
+    est_local loc[LOCALS];
+    uint32_t nloc;
+    uint32_t images, rows, cols, channels; /* of one core */
+    uint32_t th, tw, tc;                   /* tile */
+    uint64_t tiles, blocks;
+} est;
+
+static est_local *local_of(est *e, uint32_t tensor) {
+    for (uint32_t i = 0; i < e->nloc; i++)
+        if (e->loc[i].tensor == tensor) return &e->loc[i];
+    if (e->nloc == LOCALS) return NULL;
+    e->loc[e->nloc] = (est_local){.tensor = tensor, .il = 0};
+    return &e->loc[e->nloc++];
+}
+
+static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
+    return xg_node_tile_kind(g, n) == XG_TK_ELEW ? 2 : 1;
+}
+
+/* An inner tile: not at a border, so its needs are the largest. */
+static bool spread(est *e) {
+    const xg_node *last = xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]);
+    int64_t d[4];
+    xg_dims4(xg_out(e->g, last, 0), d);
+    xg_slice s = {0, 0, e->th, 0, e->tw, 0, e->tc};
+    uint32_t h = (uint32_t)(d[1] - e->th) / 2, w = (uint32_t)(d[2] - e->tw) / 2;
+    s.h0 += h, s.h1 += h, s.w0 += w, s.w1 += w;
+    e->nloc = 0;
+    local_of(e, last->out[0])->need = s;
+    for (uint32_t k = 0; k < e->grp->nnode; k++) {
+        est_local *l = local_of(e, xg_nodep(e->g, e->grp->node[k])->out[0]);
+        if (!l) return false;
+        l->inside = true;
+        l->il = l->il ? l->il : 1;
+    }
+    for (uint32_t k = e->grp->nnode; k-- > 0;) {
+        const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
+        xg_slice have = local_of(e, n->out[0])->need;
+        for (uint32_t o = 0; o < map_operands(e->g, n); o++) {
+            xg_slice need = xg_need(e->g, n, o, &have);
+            est_local *l = local_of(e, n->in[o]);
+            if (!l) return false;
+            if (l->need.h1)
+                xg_slice_unite(&l->need, &need);
+            else
+                l->need = need;
+            uint32_t il = xg_node_interleave(e->g, n);
+            if (il > l->il) l->il = il;
+        }
+    }
+    return true;
+}
+
+bool xg_conv_input_whole(const xg_machine *m, const xg_slice *need, uint32_t il) {
+    return (uint64_t)xg_fm_words(m, need, il) * 2 <= m->tile.fm_depth * (uint64_t)5 / 8;
+}
+
+typedef struct conv_shape {
+    uint32_t taps, ic, chunk, block, nchunk,
+        words; /* words of one block and chunk in a weight bank */
+} conv_shape;
+
+static conv_shape conv_of(const est *e, const xg_node *n, const xg_slice *out) {
+    xg_window w = xg_node_window(n);
+    xg_slice need = xg_need(e->g, n, 0, out);
+    uint32_t icp = e->m->tile.icp, c = out->c1 - out->c0;
+    bool grouped = xg_ai(n, XG_ATTR_group) > 1;
+    conv_shape r = {.taps = (uint32_t)(w.kh * w.kw), .ic = need.c1 - need.c0};
+    if (grouped) {
+        xg_slice one = *out;
+        one.c1 = (uint32_t)xg_min(one.c0 + e->m->tile.ocp, out->c1);
+        need = xg_need(e->g, n, 0, &one);
+        r.ic = need.c1 - need.c0 / icp * icp;
+    }
+    r.chunk = e->s->tile_ic && e->s->tile_ic < r.ic ? e->s->tile_ic : r.ic;
+    r.block = grouped ? e->m->tile.ocp : e->s->tile_oc && e->s->tile_oc < c ? e->s->tile_oc : c;
+    r.nchunk = (uint32_t)xg_ceil_div(r.ic, r.chunk);
+    r.words = r.taps * (uint32_t)xg_ceil_div(r.chunk, icp) *
+              (uint32_t)xg_ceil_div(r.block, e->m->tile.ocp);
+    return r;
+}
+
+static uint64_t conv_cycles(const est *e, const xg_node *n, const xg_slice *out) {
+    const xg_tile_machine *t = &e->m->tile;
+    xg_window w = xg_node_window(n);
+    conv_shape c = conv_of(e, n, out);
+    uint64_t groups = (uint64_t)xg_ceil_div(out->c1 - out->c0, t->ocp);
+    uint64_t row_groups = (uint64_t)xg_ceil_div(out->h1 - out->h0, t->pp);
+    uint32_t il = (uint32_t)w.sh;
+    uint64_t one = xg_time_conv(e->m, (uint32_t)w.kh, (uint32_t)w.kw, (uint32_t)w.sh, il,
+                                (uint32_t)xg_ceil_div(c.chunk, t->icp), t->pp, out->w1 - out->w0,
+                                c.nchunk > 1, c.nchunk > 1);
+    return groups * row_groups * c.nchunk * one;
+}
+
+static uint64_t misc_cycles(const est *e, const xg_node *n, const xg_slice *s) {
+    uint32_t rows = s->h1 - s->h0, cols = s->w1 - s->w0, ch = s->c1 - s->c0;
+    xg_window w;
+    switch (xg_node_tile_kind(e->g, n)) {
+    case XG_TK_DW:
+        w = xg_node_window(n);
+        return xg_time_dwconv(e->m, (uint32_t)(w.kh * w.kw), rows, cols, ch);
+    case XG_TK_POOL:
+        w = xg_node_window(n);
+        return xg_time_pool(e->m, (uint32_t)(w.kh * w.kw), rows, cols, ch);
+    case XG_TK_ELEW:
+        return xg_time_elew(e->m, 2, rows, cols, ch);
+    default:
+        return xg_time_lut(e->m, rows, cols, ch);
+    }
+}
+
+/* A slice moved between DDR and the chip: cycles of its engine, and bytes. */
+static uint64_t move_cycles(const est *e, const xg_tensor *t, const xg_slice *s, bool load,
+                            uint64_t *bytes) {
+    int64_t d[4];
+    xg_dims4(t, d);
+    uint64_t rows = s->h1 - s->h0, cols = s->w1 - s->w0, ch = s->c1 - s->c0, runs = rows,
+             run = cols * ch;
+    if (ch < (uint64_t)d[3])
+        runs = rows * cols, run = ch;
+    else if (cols == (uint64_t)d[2])
+        runs = 1, run = rows * cols * ch;
+    *bytes = rows * cols * ch;
+    uint64_t words = rows * cols * (uint64_t)xg_ceil_div((int64_t)ch, e->m->tile.icp);
+    return xg_time_transfer(e->m, load ? e->m->tile.load_start : e->m->tile.save_start, runs, run,
+                            words);
+}
+
+typedef struct totals {
+    uint64_t fm, w, param;
+} totals;
+
+static void add_inputs(est *e, totals *t) {
+    bool again = e->s->order == XG_WEIGHT_STATIONARY && e->tiles * e->images > 1;
+    uint64_t times = e->tiles * e->images * (again ? e->blocks : 1);
+    if (e->s->order == XG_WEIGHT_STATIONARY && !again) times = 1;
+    for (uint32_t i = 0; i < e->nloc; i++) {
+        const est_local *l = &e->loc[i];
+        if (l->inside) continue;
+        uint64_t bytes,
+            cycles = move_cycles(e, xg_tensorp(e->g, l->tensor), &l->need, true, &bytes);
+        uint64_t words = xg_fm_words(e->m, &l->need, l->il ? l->il : 1);
+        if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, l->il ? l->il : 1)) {
+            xg_slice part = l->need;
+            part.c1 = (uint32_t)xg_min(part.c0 + e->s->tile_ic, part.c1);
+            words = xg_fm_words(e->m, &part, l->il ? l->il : 1);
+            cycles = cycles * (e->s->order == XG_MAP_STATIONARY ? e->blocks : 1);
+        }
+        t->fm += words * (times > 1 ? 2 : 1);
+        e->out->load += cycles * times;
+        e->out->map_bytes += bytes * times;
+    }
+}
+
+static void add_weights(est *e, const xg_node *n, const xg_slice *out, totals *t) {
+    conv_shape c = conv_of(e, n, out);
+    uint64_t total_blocks =
+        (uint64_t)xg_ceil_div(e->tc, c.block) * (e->s->order == XG_WEIGHT_STATIONARY ? 1 : 1);
+    uint64_t in_core = (uint64_t)xg_ceil_div(e->channels, e->tc) * total_blocks *
+                       c.nchunk; /* blocks of the whole layer */
+    uint64_t loads = in_core;
+    bool resident = e->s->weights_resident || in_core == 1;
+    if (!resident && (e->s->order == XG_MAP_STATIONARY || total_blocks * c.nchunk > 1))
+        loads *= e->tiles * e->images;
+    uint64_t bytes = (uint64_t)c.words * (uint64_t)xg_min(c.block, e->m->tile.ocp) * e->m->tile.icp;
+    t->w += resident ? in_core * c.words : 2 * (uint64_t)c.words;
+    uint64_t param = (uint64_t)c.block * xg_param_record(e->m);
+    e->out->load += loads * (xg_time_transfer(e->m, e->m->tile.load_start, 1, bytes,
+                                              (uint64_t)c.words * e->m->tile.ocp) +
+                             xg_time_transfer(e->m, e->m->tile.load_start, 1, param, 1));
+    e->out->weight_bytes += loads * (bytes + param);
+    t->param += 4 * param;
+    if (c.nchunk > 1)
+        t->fm += 2 * (uint64_t)xg_ceil_div(c.block, e->m->tile.ocp) *
+                 (uint64_t)xg_ceil_div(out->h1 - out->h0, e->m->tile.pp) * (out->w1 - out->w0) *
+                 xg_psum_words(e->m);
+}
+
+static void add_nodes(est *e, totals *t) {
+    uint64_t times = e->tiles * e->blocks * e->images;
+    for (uint32_t k = 0; k < e->grp->nnode; k++) {
+        const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
+        const est_local *l = local_of(e, n->out[0]);
+        bool last = k + 1 == e->grp->nnode;
+        t->fm += (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (last && times > 1 ? 2 : 1);
+        switch (xg_node_tile_kind(e->g, n)) {
+        case XG_TK_CONV:
+            e->out->conv += conv_cycles(e, n, &l->need) * times;
+            add_weights(e, n, &l->need, t);
+            break;
+        case XG_TK_DW: {
+            xg_window w = xg_node_window(n);
+            uint64_t bytes = (uint64_t)(w.kh * w.kw + 12) * (l->need.c1 - l->need.c0);
+            t->param += 2 * bytes;
+            e->out->load +=
+                xg_time_transfer(e->m, e->m->tile.load_start, 1, bytes, 1) * e->blocks * 2;
+            e->out->weight_bytes += bytes * e->blocks;
+            e->out->misc += misc_cycles(e, n, &l->need) * times;
+            break;
+        }
+        default:
+            e->out->misc += misc_cycles(e, n, &l->need) * times;
+            if (xg_node_tile_kind(e->g, n) == XG_TK_LUT) t->param += 2 * 256;
+        }
+    }
+}
+
+static uint32_t part(uint32_t total, uint32_t unit, uint32_t cores) {
+    uint32_t units = (uint32_t)xg_ceil_div(total, unit);
+    return (uint32_t)xg_min((int64_t)xg_ceil_div(units, cores) * unit, total);
+}
+
+static void areas(est *e) {
+    const xg_machine *m = e->m;
+    int64_t d[4];
+    xg_dims4(xg_out(e->g, xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]), 0), d);
+    e->images = (uint32_t)d[0], e->rows = (uint32_t)d[1], e->cols = (uint32_t)d[2],
+    e->channels = (uint32_t)d[3];
+    if (e->s->split == XG_SPLIT_IMAGE) e->images = part(e->images, 1, m->cores);
+    if (e->s->split == XG_SPLIT_ROWS) e->rows = part(e->rows, m->tile.pp, m->cores);
+    if (e->s->split == XG_SPLIT_CHANNELS)
+        e->channels = part(e->channels, (uint32_t)xg_max(m->tile.ocp, m->tile.icp), m->cores);
+    bool mixes = false; /* a later convolution reads all channels: the tile has them all */
+    for (uint32_t k = 1; k < e->grp->nnode; k++)
+        mixes |= xg_node_tile_kind(e->g, xg_nodep(e->g, e->grp->node[k])) == XG_TK_CONV;
+    bool conv_first = xg_node_tile_kind(e->g, xg_nodep(e->g, e->grp->node[0])) == XG_TK_CONV;
+    e->th = e->s->tile_h && e->s->tile_h < e->rows ? e->s->tile_h : e->rows;
+    e->tw = e->s->tile_w && e->s->tile_w < e->cols ? e->s->tile_w : e->cols;
+    bool inside = mixes || (conv_first && e->s->order == XG_MAP_STATIONARY);
+    e->tc = !inside && e->s->tile_oc && e->s->tile_oc < e->channels ? e->s->tile_oc : e->channels;
+    e->tiles = (uint64_t)xg_ceil_div(e->rows, e->th) * (uint64_t)xg_ceil_div(e->cols, e->tw);
+    e->blocks = (uint64_t)xg_ceil_div(e->channels, e->tc);
+}
+
+static uint32_t cores_at_work(const est *e) {
+    return e->s->split == XG_SPLIT_NONE ? 1 : e->m->cores;
+}
+
+void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                       const xg_strategy *s, xg_estimate *out) {
+    est e = {.g = g, .m = m, .grp = grp, .s = s, .out = out};
+    totals t = {0, 0, 0};
+    memset(out, 0, sizeof *out);
+    areas(&e);
+    if (!spread(&e)) return;
+    add_inputs(&e, &t);
+    add_nodes(&e, &t);
+    const xg_node *last = xg_nodep(g, grp->node[grp->nnode - 1]);
+    uint64_t bytes, one_save = move_cycles(&e, xg_out(g, last, 0),
+                                           &local_of(&e, last->out[0])->need, false, &bytes);
+    uint64_t times = e.tiles * e.blocks * e.images, cores = cores_at_work(&e);
+    out->save = one_save * times;
+    out->map_bytes += bytes * times;
+    out->map_bytes *= cores;
+    out->weight_bytes *= cores;
+    out->ddr_bytes = out->map_bytes + out->weight_bytes;
+    uint64_t ddr =
+        out->ddr_bytes * 256 / (m->ddr.bytes_per_cycle_x256 ? m->ddr.bytes_per_cycle_x256 : 1);
+    ddr = ddr * 256 / (m->ddr.efficiency_x256 ? m->ddr.efficiency_x256 : 256);
+    uint64_t most = out->conv, first = times ? out->load / (times + 1) : 0;
+    if (out->misc > most) most = out->misc;
+    if (out->load > most) most = out->load;
+    if (out->save > most) most = out->save;
+    if (ddr > most) most = ddr;
+    out->cycles = most + first + one_save;
+    out->fm_words = (uint32_t)xg_min((int64_t)t.fm, UINT32_MAX);
+    out->w_words = (uint32_t)xg_min((int64_t)t.w, UINT32_MAX);
+    out->param_bytes = (uint32_t)xg_min((int64_t)t.param, UINT32_MAX);
+    out->fits =
+        t.fm <= m->tile.fm_depth && t.w <= m->tile.w_depth && t.param <= m->tile.param_bytes;
+}

@@ -1,0 +1,51 @@
+/* Geometry of tiles: which slice of an input a slice of an output needs, and what room slices take
+ * on chip. Shared by the choice of strategies and by the tile generator, so that both see the same
+ * numbers. */
+#ifndef XG_GEOMETRY_H
+#define XG_GEOMETRY_H
+
+#include "isa/machine.h"
+#include "xgraph/xgraph.h"
+
+/* Rows [h0,h1), columns [w0,w1), channels [c0,c1) of image n. */
+typedef struct xg_slice {
+    uint32_t n, h0, h1, w0, w1, c0, c1;
+} xg_slice;
+
+/* Shape as N, H, W, C: lower ranks get ones ([N,C] -> N,1,1,C; [N,W,C] -> N,1,W,C). */
+void xg_dims4(const xg_tensor *t, int64_t d[4]);
+xg_slice xg_slice_whole(const xg_tensor *t, uint32_t image);
+bool xg_slice_equal(const xg_slice *a, const xg_slice *b);
+void xg_slice_unite(xg_slice *a, const xg_slice *b);
+
+typedef enum xg_tile_kind {
+    XG_TK_CONV, /* CONV engine */
+    XG_TK_DW,   /* depthwise on MISC */
+    XG_TK_POOL,
+    XG_TK_ELEW,
+    XG_TK_LUT,    /* Lut, Clip on integers */
+    XG_TK_CONCAT, /* addressing, or copies where a place cannot be shared */
+    XG_TK_VIEW,   /* Reshape, Slice: addressing only */
+    XG_TK_NONE    /* not on the accelerator */
+} xg_tile_kind;
+xg_tile_kind xg_node_tile_kind(const xg_graph *g, const xg_node *n);
+
+/* The slice of input `operand` that output slice `out` of node n needs (clipped to the input's
+ * shape). For a convolution all input channels of the groups that `out` touches. */
+xg_slice xg_need(const xg_graph *g, const xg_node *n, uint32_t operand, const xg_slice *out);
+
+/* Input channel words [lo, hi) that output channels [c0, c1) of a convolution read (grouped ones:
+ * their groups only). */
+void xg_conv_channel_words(const xg_graph *g, const xg_node *n, uint32_t icp, uint32_t c0,
+                           uint32_t c1, uint32_t *lo, uint32_t *hi);
+
+/* Words that a slice takes in each feature-map bank, with rows interleaved by il. */
+uint32_t xg_fm_words(const xg_machine *m, const xg_slice *s, uint32_t il);
+/* The interleave with which node n wants its operand: the vertical stride of windows, else 1. */
+uint32_t xg_node_interleave(const xg_graph *g, const xg_node *n);
+/* Bytes of one output channel's parameter record. */
+uint32_t xg_param_record(const xg_machine *m);
+/* Words for each pixel of a partial sum. */
+uint32_t xg_psum_words(const xg_machine *m);
+
+#endif

@@ -1,0 +1,47 @@
+/* The independent judge of selections. */
+#include "fusion/geometry.h"
+#include "fusion/select.h"
+
+static const char *check_chain(const xg_selection *s, const xg_uses *uses, const xg_group *g) {
+    const xg_graph *gr = s->graph;
+    if (g->nnode == 1) return NULL;
+    for (uint32_t k = 0; k < g->nnode; k++) {
+        const xg_node *n = xg_nodep(gr, g->node[k]);
+        xg_tile_kind kind = xg_node_tile_kind(gr, n);
+        if (kind == XG_TK_CONCAT || kind == XG_TK_VIEW) return "concat and views stand alone";
+        if (k + 1 == g->nnode) break;
+        uint32_t t = n->out[0], readers = uses->first[t + 1] - uses->first[t], inside = 0;
+        for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++)
+            for (uint32_t j = k + 1; j < g->nnode; j++) inside += uses->node[u] == g->node[j];
+        if (!readers || inside != readers || xg_tensorp(gr, t)->is_output)
+            return "an inner tensor is read outside the group";
+    }
+    return NULL;
+}
+
+static const char *check_strategy(const xg_machine *m, const xg_group *g) {
+    const xg_strategy *t = &g->strategy;
+    uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
+    if (t->tile_oc % unit) return "the tile's channels are no multiple of the array's";
+    if (t->tile_ic % m->tile.icp) return "the chunk is no multiple of the array's input channels";
+    return NULL;
+}
+
+xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machine *m) {
+    xg_ctx *c = xg_arena_ctx(a);
+    xg_uses uses = xg_graph_uses(s->graph, a);
+    xg_status st = XG_OK;
+    for (uint32_t i = 0; i < s->group.n; i++) {
+        const xg_group *g = &s->group.v[i];
+        if (g->where == XG_ON_HOST) continue;
+        const char *why = NULL, *name = xg_nodep(s->graph, g->node[0])->name;
+        for (uint32_t k = 0; k < g->nnode && !why; k++) {
+            why = xg_tile_refuses(a, s->graph, m, g->node[k]);
+            if (why) name = xg_nodep(s->graph, g->node[k])->name;
+        }
+        if (!why) why = check_chain(s, &uses, g);
+        if (!why) why = check_strategy(m, g);
+        if (why) st = xg_error(c, XG_INPUT, name, "group %u is not possible: %s", i, why);
+    }
+    return st;
+}

@@ -1,0 +1,169 @@
+/* The simple strategies: `layer` (a node a group) and `greedy` (a convolution takes the
+ * element-wise, table and pooling nodes behind it while that is predicted to be cheaper). */
+#include "fusion/select.h"
+
+#include "fusion/estimate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct chooser {
+    xg_arena *a;
+    const xg_graph *g;
+    const xg_machine *m;
+    xg_selection *out;
+    xg_uses uses;
+    const char **refused; /* [nodes] NULL: the accelerator runs it */
+    bool *taken;          /* [nodes] already in a group */
+} chooser;
+
+static bool needs_tiles(const chooser *c, uint32_t node) {
+    xg_tile_kind k = xg_node_tile_kind(c->g, xg_nodep(c->g, node));
+    return k != XG_TK_CONCAT && k != XG_TK_VIEW;
+}
+
+static xg_group make_group(chooser *c, const uint32_t *node, uint32_t n, const char *pattern) {
+    xg_group g = {.nnode = n, .node = xg_memdup(c->a, node, n * sizeof *node), .pattern = pattern};
+    g.host_reason = c->refused[node[0]];
+    g.where = g.host_reason ? XG_ON_HOST : XG_ON_ACCEL;
+    return g;
+}
+
+/* Least tiles when no candidate fits doubly buffered: the planner goes on from here. */
+static xg_strategy least(const chooser *c, const xg_group *g) {
+    int64_t d[4];
+    xg_dims4(xg_out(c->g, xg_nodep(c->g, g->node[g->nnode - 1]), 0), d);
+    bool images = c->m->cores == 1 || d[0] >= c->m->cores;
+    return (xg_strategy){.tile_h = c->m->tile.pp,
+                         .tile_w = (uint32_t)d[2],
+                         .split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS,
+                         .tile_oc = (uint32_t)xg_max(c->m->tile.ocp, c->m->tile.icp)};
+}
+
+static void price(chooser *c, xg_group *g) {
+    xg_estimate e = {0};
+    if (g->where != XG_ON_ACCEL) return;
+    int64_t d[4];
+    xg_dims4(xg_out(c->g, xg_nodep(c->g, g->node[0]), 0), d);
+    bool images = c->m->cores == 1 || d[0] >= c->m->cores;
+    g->strategy = (xg_strategy){.split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS};
+    if (!needs_tiles(c, g->node[0])) return;
+    if (!xg_best_strategy(c->g, c->m, g, &g->strategy, &e)) {
+        g->strategy = least(c, g);
+        xg_estimate_group(c->g, c->m, g, &g->strategy, &e);
+    }
+    g->cost_cycles = e.cycles;
+}
+
+/* The only reader of the node's result, when it can follow on chip; XG_NONE else. */
+static uint32_t follower(const chooser *c, uint32_t node) {
+    uint32_t t = xg_nodep(c->g, node)->out[0];
+    if (xg_tensorp(c->g, t)->is_output || c->uses.first[t + 1] - c->uses.first[t] != 1)
+        return XG_NONE;
+    uint32_t next = c->uses.node[c->uses.first[t]];
+    const xg_node *n = xg_nodep(c->g, next);
+    xg_tile_kind k = xg_node_tile_kind(c->g, n);
+    if (c->refused[next] || c->taken[next]) return XG_NONE;
+    if (k != XG_TK_LUT && k != XG_TK_ELEW && k != XG_TK_POOL) return XG_NONE;
+    int64_t a[4], b[4];
+    xg_dims4(xg_tensorp(c->g, t), a);
+    xg_dims4(xg_out(c->g, n, 0), b);
+    if (k == XG_TK_ELEW && memcmp(a, b, sizeof a))
+        return XG_NONE; /* it would be the repeated operand */
+    return next;
+}
+
+static const char *pattern_name(const chooser *c, const uint32_t *node, uint32_t n) {
+    xg_buf b = {.arena = c->a};
+    for (uint32_t i = 0; i < n; i++)
+        xg_putf(&b, "%s%s", i ? "+" : "", xg_ops[xg_nodep(c->g, node[i])->op].name);
+    return b.p;
+}
+
+enum { LONGEST = 4 };
+
+static xg_group greedy_group(chooser *c, uint32_t node) {
+    uint32_t chain[LONGEST] = {node}, n = 1;
+    xg_group best = make_group(c, chain, 1, "single");
+    price(c, &best);
+    xg_tile_kind k = xg_node_tile_kind(c->g, xg_nodep(c->g, node));
+    if (best.where != XG_ON_ACCEL || (k != XG_TK_CONV && k != XG_TK_DW)) return best;
+    uint64_t apart = best.cost_cycles;
+    for (uint32_t next; n < LONGEST && (next = follower(c, chain[n - 1])) != XG_NONE;) {
+        xg_group alone = make_group(c, &next, 1, "single");
+        price(c, &alone);
+        apart += alone.cost_cycles;
+        chain[n++] = next;
+        xg_group fused = make_group(c, chain, n, pattern_name(c, chain, n));
+        xg_estimate e;
+        if (!xg_best_strategy(c->g, c->m, &fused, &fused.strategy, &e) || e.cycles > apart) break;
+        fused.cost_cycles = apart = e.cycles;
+        best = fused;
+    }
+    return best;
+}
+
+/* Groups in an order in which they can run, staying on one side (accelerator, host) as long as
+ * possible. */
+static void order_groups(chooser *c) {
+    xg_selection *s = c->out;
+    uint32_t n = s->group.n, done = 0;
+    uint32_t *group_of = xg_newn(c->a, uint32_t, c->g->node.n + 1);
+    bool *ran = xg_newn(c->a, bool, n + 1);
+    xg_group *to = xg_newn(c->a, xg_group, n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) group_of[s->group.v[i].node[k]] = i;
+    for (xg_where side = XG_ON_HOST; done < n; side = side == XG_ON_HOST ? XG_ON_ACCEL : XG_ON_HOST)
+        for (uint32_t i = 0; i < n; i++) {
+            const xg_group *g = &s->group.v[i];
+            bool ready = !ran[i] && g->where == side;
+            for (uint32_t k = 0; ready && k < g->nnode; k++) {
+                const xg_node *nd = xg_nodep(c->g, g->node[k]);
+                for (uint32_t j = 0; ready && j < nd->nin; j++) {
+                    const xg_tensor *t = xg_in(c->g, nd, j);
+                    if (t && t->producer != XG_NONE && group_of[t->producer] != i)
+                        ready = ran[group_of[t->producer]];
+                }
+            }
+            if (!ready) continue;
+            ran[i] = true;
+            to[done++] = *g;
+        }
+    s->group.v = to;
+    s->group.cap = n + 1;
+}
+
+/* Later groups' outputs come later: groups are made in the order of their last node, which keeps
+ * them topological. */
+static int by_last_node(const void *a, const void *b) {
+    const xg_group *x = a, *y = b;
+    uint32_t p = x->node[x->nnode - 1], q = y->node[y->nnode - 1];
+    return p < q ? -1 : p > q;
+}
+
+xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
+                    xg_selection *out) {
+    bool greedy = !strcmp(strategy, "greedy");
+    if (!greedy && strcmp(strategy, "layer"))
+        return xg_error(xg_arena_ctx(a), XG_USAGE, "",
+                        "unknown strategy '%s'; there are layer and greedy", strategy);
+    chooser c = {.a = a,
+                 .g = g,
+                 .m = m,
+                 .out = out,
+                 .uses = xg_graph_uses(g, a),
+                 .refused = xg_newn(a, const char *, g->node.n + 1),
+                 .taken = xg_newn(a, bool, g->node.n + 1)};
+    *out = (xg_selection){.graph = g, .strategy = greedy ? "greedy" : "layer", .note = ""};
+    for (uint32_t i = 0; i < g->node.n; i++) c.refused[i] = xg_tile_refuses(a, g, m, i);
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        if (c.taken[i]) continue;
+        xg_group grp = greedy ? greedy_group(&c, i) : make_group(&c, &i, 1, "single");
+        if (!greedy) price(&c, &grp);
+        for (uint32_t k = 0; k < grp.nnode; k++) c.taken[grp.node[k]] = true;
+        xg_push(a, &out->group, grp);
+    }
+    qsort(out->group.v, out->group.n, sizeof *out->group.v, by_last_node);
+    order_groups(&c);
+    return XG_OK;
+}

@@ -1,0 +1,114 @@
+/* The list of strategies that are tried for a group, and the cheapest of them. */
+#include "fusion/estimate.h"
+
+#include <string.h>
+
+typedef struct options {
+    uint32_t v[24];
+    uint32_t n;
+} options;
+
+static void add_option(options *o, uint32_t v) {
+    for (uint32_t i = 0; i < o->n; i++)
+        if (o->v[i] == v) return;
+    if (o->n < XG_COUNT(o->v)) o->v[o->n++] = v;
+}
+
+/* total split in 1, 2, 3 ... equal parts, each a multiple of unit, down to one unit. */
+static options parts(uint32_t total, uint32_t unit, uint32_t most) {
+    options o = {{0}, 0};
+    for (uint32_t k = 1; k <= most; k = k < 4 ? k + 1 : k + k / 2) {
+        uint32_t each = (uint32_t)xg_ceil_div(xg_ceil_div(total, k), unit) * unit;
+        add_option(&o, each);
+        if (each <= unit) break;
+    }
+    add_option(&o, unit);
+    return o;
+}
+
+typedef struct search {
+    const xg_graph *g;
+    const xg_machine *m;
+    const xg_group *grp;
+    bool conv, found;
+    uint32_t in_channels;
+    int64_t d[4];
+    xg_strategy best;
+    xg_estimate cost;
+} search;
+
+static void consider(search *s, const xg_strategy *st) {
+    xg_estimate e;
+    xg_estimate_group(s->g, s->m, s->grp, st, &e);
+    if (!e.fits || (s->found && e.cycles >= s->cost.cycles)) return;
+    s->found = true;
+    s->best = *st;
+    s->cost = e;
+}
+
+static void try_orders(search *s, xg_strategy st) {
+    st.order = XG_MAP_STATIONARY;
+    consider(s, &st);
+    if (!s->conv) return;
+    st.weights_resident = true;
+    consider(s, &st);
+    st.weights_resident = false;
+    st.order = XG_WEIGHT_STATIONARY;
+    consider(s, &st);
+}
+
+static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
+    uint32_t pp = s->m->tile.pp, unit = (uint32_t)xg_max(s->m->tile.ocp, s->m->tile.icp),
+             cores = s->m->cores;
+    uint32_t rows = (uint32_t)s->d[1], cols = (uint32_t)s->d[2], ch = (uint32_t)s->d[3];
+    if (split == XG_SPLIT_ROWS)
+        rows = (uint32_t)xg_min((int64_t)xg_ceil_div(xg_ceil_div(rows, pp), cores) * pp, rows);
+    if (split == XG_SPLIT_CHANNELS)
+        ch = (uint32_t)xg_min((int64_t)xg_ceil_div(xg_ceil_div(ch, unit), cores) * unit, ch);
+    options h = parts(rows, pp, 64), w = parts(cols, 1, 512), c = parts(ch, unit, 128);
+    for (uint32_t k = 0; k < w.n; k++) {
+        for (uint32_t i = 0; i < h.n; i++)
+            for (uint32_t j = 0; j < c.n; j++)
+                try_orders(s, (xg_strategy){.tile_h = h.v[i],
+                                            .tile_w = w.v[k],
+                                            .tile_oc = c.v[j],
+                                            .tile_ic = tile_ic,
+                                            .split = split});
+        if (s->found) break; /* narrower columns only when whole rows do not fit */
+    }
+}
+
+static void try_chunks(search *s, xg_split split) {
+    try_tiles(s, split, 0);
+    if (s->found || !s->conv) return;
+    for (uint32_t k = 2; !s->found; k *= 2) {
+        uint32_t icp = s->m->tile.icp;
+        uint32_t chunk = (uint32_t)xg_ceil_div(xg_ceil_div(s->in_channels, k), icp) * icp;
+        try_tiles(s, split, chunk);
+        if (chunk <= icp) break;
+    }
+}
+
+bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                      xg_strategy *best, xg_estimate *cost) {
+    search s = {.g = g, .m = m, .grp = grp};
+    const xg_node *first = xg_nodep(g, grp->node[0]);
+    xg_dims4(xg_out(g, xg_nodep(g, grp->node[grp->nnode - 1]), 0), s.d);
+    for (uint32_t k = 0; k < grp->nnode; k++)
+        s.conv |= xg_node_tile_kind(g, xg_nodep(g, grp->node[k])) == XG_TK_CONV;
+    int64_t in[4];
+    xg_dims4(xg_in(g, first, 0), in);
+    s.in_channels = (uint32_t)in[3];
+    if (m->cores == 1 || s.d[0] >= m->cores)
+        try_chunks(&s, XG_SPLIT_IMAGE);
+    else {
+        try_chunks(&s, XG_SPLIT_ROWS);
+        search other = s;
+        other.found = false;
+        try_chunks(&other, XG_SPLIT_CHANNELS);
+        if (other.found && (!s.found || other.cost.cycles < s.cost.cycles)) s = other;
+    }
+    *best = s.best;
+    *cost = s.cost;
+    return s.found;
+}

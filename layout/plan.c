@@ -1,0 +1,198 @@
+/* Groups in order -> steps and segments; for each group its tasks on every core and the addresses
+ * of its buffers. A group whose buffers do not fit gets smaller tiles until they do. */
+#include "layout/plan_types.h"
+
+#include "isa/tile.h"
+
+#include <string.h>
+
+typedef struct mark {
+    uint32_t task, buffer, stage, tile;
+} mark;
+
+typedef struct maker {
+    xg_plan *p;
+    xg_task_builder *builder; /* [cores] of the running segment */
+    mark *mark;
+    uint32_t signals; /* SIGNALs of each core in this segment */
+} maker;
+
+static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
+    xg_selection *c = xg_new(a, xg_selection);
+    *c = *s;
+    c->group.v = xg_newn(a, xg_group, s->group.n + 1);
+    memcpy(c->group.v, s->group.v, s->group.n * sizeof *s->group.v);
+    c->group.cap = s->group.n + 1;
+    return c;
+}
+
+/* Smaller tiles: the dimension that is furthest from its least size is halved. False when nothing
+ * is left. */
+static bool shrink(const maker *mk, xg_group *g) {
+    const xg_machine *m = mk->p->machine;
+    xg_strategy *s = &g->strategy;
+    const xg_tensor *y = xg_out(mk->p->graph, xg_nodep(mk->p->graph, g->node[g->nnode - 1]), 0);
+    int64_t d[4];
+    xg_dims4(y, d);
+    uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
+    uint32_t h = s->tile_h ? s->tile_h : (uint32_t)d[1], w = s->tile_w ? s->tile_w : (uint32_t)d[2];
+    uint32_t c = s->tile_oc ? s->tile_oc : (uint32_t)d[3];
+    if (s->weights_resident)
+        s->weights_resident = false;
+    else if (h > m->tile.pp)
+        s->tile_h = (h / 2 + m->tile.pp - 1) / m->tile.pp * m->tile.pp;
+    else if (c > unit)
+        s->tile_oc = (c / 2 + unit - 1) / unit * unit;
+    else if (w > 1)
+        s->tile_w = (w + 1) / 2;
+    else if (h > 1)
+        s->tile_h = (h + 1) / 2;
+    else if (!s->tile_ic || s->tile_ic > m->tile.icp) {
+        int64_t in[4];
+        xg_dims4(xg_in(mk->p->graph, xg_nodep(mk->p->graph, g->node[0]), 0), in);
+        uint32_t ic = s->tile_ic ? s->tile_ic : (uint32_t)in[3];
+        uint32_t next = (ic / 2 + m->tile.icp - 1) / m->tile.icp * m->tile.icp;
+        if (next >= ic) return false;
+        s->tile_ic = next;
+    } else
+        return false;
+    return true;
+}
+
+static void take_marks(maker *mk) {
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
+        const xg_task_builder *b = &mk->builder[c];
+        mk->mark[c] = (mark){b->core->task.n, b->core->buffer.n, b->stage, b->tile};
+    }
+}
+
+static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
+        xg_task_builder *b = &mk->builder[c];
+        b->core->task.n = mk->mark[c].task;
+        b->core->buffer.n = mk->mark[c].buffer;
+        b->stage = mk->mark[c].stage;
+        b->tile = mk->mark[c].tile;
+    }
+    mk->p->piece.n = pieces;
+    mk->p->region_bytes[XG_REG_CONST] = const_bytes;
+}
+
+static xg_status try_group(maker *mk, uint32_t gi) {
+    const xg_group *g = &mk->p->sel->group.v[gi];
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
+        xg_task_builder *b = &mk->builder[c];
+        b->group = gi;
+        b->core_idx = c;
+        b->tile = 0;
+        if (mk->signals) {
+            xg_task t = {.kind = XG_TASK_AWAIT,
+                         .stage = b->stage,
+                         .group = gi,
+                         .node = XG_NONE,
+                         .tensor = XG_NONE,
+                         .in = XG_NONE,
+                         .in2 = XG_NONE,
+                         .w = XG_NONE,
+                         .p = XG_NONE,
+                         .out = XG_NONE,
+                         .psum = XG_NONE,
+                         .i0 = mk->signals,
+                         .piece = XG_NONE};
+            xg_push(mk->p->arena, &b->core->task, t);
+        }
+        uint32_t from = b->core->buffer.n;
+        xg_status st = xg_build_group(b, g);
+        if (st == XG_OK) st = xg_alloc_buffers(mk->p, b->core, from);
+        if (st != XG_OK) return st;
+    }
+    return XG_OK;
+}
+
+/* Cores that do not keep to their own images meet after every group that makes something. */
+static void meet(maker *mk, uint32_t gi) {
+    const xg_group *g = &mk->p->sel->group.v[gi];
+    bool made = false;
+    if (mk->p->machine->cores == 1 || g->strategy.split == XG_SPLIT_IMAGE) return;
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++)
+        made |= mk->builder[c].core->task.n > mk->mark[c].task + (mk->signals > 0);
+    if (!made) {
+        for (uint32_t c = 0; c < mk->p->machine->cores; c++)
+            mk->builder[c].core->task.n = mk->mark[c].task;
+        return;
+    }
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
+        xg_core_plan *core = mk->builder[c].core;
+        xg_task t = {.kind = XG_TASK_SIGNAL,
+                     .stage = mk->builder[c].stage,
+                     .group = gi,
+                     .node = XG_NONE,
+                     .tensor = XG_NONE,
+                     .in = XG_NONE,
+                     .in2 = XG_NONE,
+                     .w = XG_NONE,
+                     .p = XG_NONE,
+                     .out = XG_NONE,
+                     .psum = XG_NONE,
+                     .piece = XG_NONE};
+        xg_push(mk->p->arena, &core->task, t);
+    }
+    mk->signals++;
+}
+
+static xg_status add_group(maker *mk, uint32_t gi) {
+    xg_plan *p = mk->p;
+    xg_group *g = &p->sel->group.v[gi];
+    uint32_t pieces = p->piece.n;
+    uint64_t bytes = p->region_bytes[XG_REG_CONST];
+    take_marks(mk);
+    for (;;) {
+        xg_status st = try_group(mk, gi);
+        if (st == XG_OK) break;
+        if (st != XG_LIMIT) return st;
+        back_to_marks(mk, pieces, bytes);
+        if (!shrink(mk, g))
+            return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
+                            "not even its smallest tile fits the on-chip memories of machine %s",
+                            p->machine->name);
+    }
+    meet(mk, gi);
+    return XG_OK;
+}
+
+static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
+    xg_plan *p = mk->p;
+    xg_seg_plan seg = {xg_newn(p->arena, xg_core_plan, p->machine->cores)};
+    for (uint32_t c = 0; c < p->machine->cores; c++)
+        mk->builder[c] = (xg_task_builder){.plan = p, .core = &seg.core[c], .stage = 64};
+    mk->signals = 0;
+    for (uint32_t gi = first; gi < last; gi++) {
+        xg_status st = add_group(mk, gi);
+        if (st != XG_OK) return st;
+    }
+    xg_plan_step step = {true, p->segment.n, first, last};
+    xg_push(p->arena, &p->segment, seg);
+    xg_push(p->arena, &p->step, step);
+    return XG_OK;
+}
+
+xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
+    xg_plan *p = xg_new(a, xg_plan);
+    *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = copy_selection(a, s)};
+    xg_status st = xg_place_tensors(p);
+    maker mk = {p, xg_newn(a, xg_task_builder, m->cores), xg_newn(a, mark, m->cores), 0};
+    for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
+        uint32_t end = i + 1;
+        bool accel = s->group.v[i].where == XG_ON_ACCEL;
+        while (end < s->group.n && (s->group.v[end].where == XG_ON_ACCEL) == accel) end++;
+        if (accel)
+            st = add_segment(&mk, i, end);
+        else {
+            xg_plan_step step = {false, 0, i, end};
+            xg_push(a, &p->step, step);
+        }
+        i = end;
+    }
+    *out = p;
+    return st;
+}

@@ -1,0 +1,133 @@
+/* A plan in memory: where every tensor lies in DDR, what constants are packed, and, for each
+ * segment and core, the tasks in order with the on-chip buffers they use. Printed and parsed as the
+ * .plan form.
+ *
+ * Invariants: tasks of a core, executed one after another, are a correct program; two buffers whose
+ * task intervals [first, last] overlap share no word; a task only names buffers whose interval
+ * covers it.
+ */
+#ifndef XG_PLAN_TYPES_H
+#define XG_PLAN_TYPES_H
+
+#include "fusion/geometry.h"
+#include "layout/plan.h"
+
+typedef enum xg_task_kind {
+    XG_TASK_LOAD,  /* slice of a tensor: DDR -> buffer `out` */
+    XG_TASK_LOADC, /* constant piece -> buffer `out` */
+    XG_TASK_CONV, /* conv, dw: slice of the node's output; in -> out with w, p; channels [i0, i1) of
+                     the input */
+    XG_TASK_POOL,
+    XG_TASK_ELEW, /* in, in2 -> out */
+    XG_TASK_LUT,  /* in -> out by table p */
+    XG_TASK_SAVE, /* buffer `in` -> slice of a tensor */
+    XG_TASK_SIGNAL,
+    XG_TASK_AWAIT, /* i0 = count */
+    XG_TASK_COUNT
+} xg_task_kind;
+
+typedef struct xg_task {
+    uint8_t kind;
+    uint32_t stage; /* compute step it belongs to; order of prefetching */
+    uint32_t group, tile;
+    uint32_t node;   /* XG_NONE for loads and saves */
+    uint32_t tensor; /* loaded, saved or produced */
+    xg_slice s;
+    uint32_t in, in2, w, p, out, psum; /* buffers, XG_NONE = none */
+    uint32_t i0, i1;                   /* CONV: input channels of this chunk; AWAIT: count */
+    uint32_t acc_in, acc_out;
+    uint32_t piece; /* LOADC */
+} xg_task;
+
+typedef struct xg_buffer {
+    uint8_t mem;   /* XG_MEM_FM, XG_MEM_W, XG_MEM_PARAM */
+    uint32_t size; /* FM, W: words in each bank; PARAM: bytes */
+    uint32_t addr;
+    uint32_t first, last;           /* tasks (hard) */
+    uint32_t soft_first, soft_last; /* stages of first and last use */
+    uint32_t ahead;  /* stages that a load may begin early: wished, then as granted by alloc.c */
+    uint32_t tensor; /* FM: which tensor's slice; XG_NONE for partial sums */
+    xg_slice s;
+    uint32_t il, row, pix; /* view constants, words */
+} xg_buffer;
+
+typedef enum xg_piece_kind {
+    XG_PIECE_CONV_W,
+    XG_PIECE_DW_W,
+    XG_PIECE_PARAM,
+    XG_PIECE_TABLE,
+    XG_PIECE_TENSOR
+} xg_piece_kind;
+/* A packed run of bytes in the constant region. */
+typedef struct xg_piece {
+    uint8_t kind;
+    uint32_t node;   /* TENSOR: the tensor */
+    uint32_t c0, c1; /* output channels */
+    uint32_t i0, i1; /* CONV_W: input channels of the chunk */
+    uint32_t addr, bytes;
+} xg_piece;
+
+typedef struct xg_core_plan {
+    XG_VEC(xg_task) task;
+    XG_VEC(xg_buffer) buffer;
+} xg_core_plan;
+
+typedef struct xg_seg_plan {
+    xg_core_plan *core; /* [ncore] */
+} xg_seg_plan;
+
+typedef struct xg_place_row {
+    bool placed; /* lies in DDR */
+    xg_place place;
+    uint32_t root; /* tensor whose memory it shares, itself if none */
+} xg_place_row;
+
+/* What runs when: host groups and segments in order. */
+typedef struct xg_plan_step {
+    bool accel;
+    uint32_t segment;     /* accel */
+    uint32_t first, last; /* groups [first, last) of the selection */
+} xg_plan_step;
+
+struct xg_plan {
+    xg_arena *arena;
+    const xg_graph *graph;
+    const xg_machine *machine;
+    const xg_selection *sel;
+    xg_place_row *place; /* [tensors] */
+    uint64_t region_bytes[XG_REGIONS];
+    XG_VEC(xg_piece) piece;
+    XG_VEC(xg_seg_plan) segment;
+    XG_VEC(xg_plan_step) step;
+};
+
+/* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
+XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);
+/* The place of a slice's first element. */
+uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);
+uint32_t xg_add_piece(xg_plan *p, const xg_piece *want);
+/* tasks.c: tasks and buffers (without addresses) of one group on one core. */
+typedef struct xg_task_builder {
+    xg_plan *plan;
+    xg_core_plan *core;
+    uint32_t group, core_idx, stage, tile;
+} xg_task_builder;
+XG_MUST_USE xg_status xg_build_group(xg_task_builder *b, const xg_group *g);
+/* alloc.c: addresses of the buffers from number `from` on. LIMIT (no diagnostic) when they do not
+ * fit. */
+XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from);
+/* pack.c: bytes of all pieces. */
+XG_MUST_USE xg_status xg_pack_pieces(const xg_plan *p, xg_arena *a, uint8_t **bytes);
+/* The 256 entries of a Lut or Clip node, or of the table that requantises concat operand `operand`.
+ */
+XG_MUST_USE xg_status xg_node_table(const xg_plan *p, uint32_t node, uint32_t operand,
+                                    int8_t table[256]);
+/* emit.c: instructions of one core, with the map. */
+XG_MUST_USE xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t core,
+                                   xg_program *prog, xg_stream *out);
+
+/* plan_check.c: why a piece or task of a plan read from a file cannot be, or NULL. */
+const char *xg_piece_refuses(const xg_plan *p, const xg_piece *c);
+const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg_task *t);
+
+#endif

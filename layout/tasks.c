@@ -1,0 +1,561 @@
+/* Tasks of one group on one core: loops over tiles; each tile asks for what it needs on chip,
+ * computes, saves.
+ *
+ * A request for a slice or a constant piece that is still on chip from the step before is answered
+ * with the same buffer; so the order of the loops decides what is loaded again. Every compute task
+ * is a stage; loads belong to the stage that uses them first.
+ */
+#include "layout/plan_types.h"
+
+#include "fusion/estimate.h"
+#include "isa/tile.h"
+
+enum { CACHE = 64, KEEP = 4, PREFETCH = 48 };
+
+typedef struct cached {
+    uint32_t tensor, il; /* slices; tensor XG_NONE: a piece */
+    xg_slice s;
+    uint32_t piece;
+    uint32_t buffer;
+    uint64_t age;
+} cached;
+
+typedef struct local {
+    uint32_t tensor;
+    xg_slice need;
+    bool seen, inside;
+    uint32_t il;
+    uint32_t buffer;
+} local;
+
+typedef struct gen {
+    xg_task_builder *b;
+    const xg_plan *plan;
+    const xg_graph *g;
+    const xg_machine *m;
+    const xg_group *grp;
+    cached cache[CACHE];
+    uint32_t ncache;
+    uint64_t clock;
+    local *loc;
+    uint32_t nloc;
+    uint32_t stages_in_tile; /* of the previous tile: how early the next one may be loaded */
+} gen;
+
+/* ---- tasks and buffers
+ * ------------------------------------------------------------------------------------ */
+
+static xg_buffer *buffer_at(gen *g, uint32_t b) {
+    return &g->b->core->buffer.v[b];
+}
+
+static void touch(gen *g, uint32_t buf, uint32_t task, uint32_t stage) {
+    if (buf == XG_NONE) return;
+    xg_buffer *b = buffer_at(g, buf);
+    if (task > b->last) b->last = task;
+    if (stage > b->soft_last) b->soft_last = stage;
+}
+
+static uint32_t add_task(gen *g, xg_task t) {
+    xg_core_plan *core = g->b->core;
+    uint32_t at = core->task.n;
+    t.group = g->b->group;
+    t.tile = g->b->tile;
+    const uint32_t used[] = {t.in, t.in2, t.w, t.p, t.out, t.psum};
+    for (uint32_t i = 0; i < XG_COUNT(used); i++) touch(g, used[i], at, t.stage);
+    xg_push(g->plan->arena, &core->task, t);
+    return at;
+}
+
+static xg_task blank(xg_task_kind kind, uint32_t stage) {
+    return (xg_task){.kind = (uint8_t)kind,
+                     .stage = stage,
+                     .node = XG_NONE,
+                     .tensor = XG_NONE,
+                     .in = XG_NONE,
+                     .in2 = XG_NONE,
+                     .w = XG_NONE,
+                     .p = XG_NONE,
+                     .out = XG_NONE,
+                     .psum = XG_NONE,
+                     .piece = XG_NONE};
+}
+
+static uint32_t add_buffer(gen *g, xg_buffer b, uint32_t stage) {
+    xg_core_plan *core = g->b->core;
+    b.first = b.last = core->task.n;
+    b.soft_first = b.soft_last = stage;
+    xg_push(g->plan->arena, &core->buffer, b);
+    return core->buffer.n - 1;
+}
+
+static uint32_t add_map_buffer(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il,
+                               uint32_t stage, uint32_t ahead) {
+    uint32_t words = (uint32_t)xg_ceil_div(s->c1 - s->c0, g->m->tile.icp);
+    xg_buffer b = {.mem = XG_MEM_FM,
+                   .size = xg_fm_words(g->m, s, il),
+                   .tensor = tensor,
+                   .s = *s,
+                   .il = il,
+                   .pix = words,
+                   .row = words * (s->w1 - s->w0),
+                   .ahead = ahead};
+    return add_buffer(g, b, stage);
+}
+
+static cached *find(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il, uint32_t piece) {
+    for (uint32_t i = 0; i < g->ncache; i++) {
+        cached *c = &g->cache[i];
+        if (tensor == XG_NONE ? c->piece == piece && c->tensor == XG_NONE
+                              : c->tensor == tensor && c->il == il && xg_slice_equal(&c->s, s))
+            return c;
+    }
+    return NULL;
+}
+
+/* Puts an entry in; of one kind (maps of one tensor, or pieces of one memory) only the newest few
+ * stay. */
+static void remember(gen *g, cached c, bool keep_all) {
+    c.age = ++g->clock;
+    uint8_t mem = buffer_at(g, c.buffer)->mem;
+    uint32_t same = 0, oldest = XG_NONE;
+    for (uint32_t i = 0; i < g->ncache; i++) {
+        if (g->cache[i].tensor != c.tensor || buffer_at(g, g->cache[i].buffer)->mem != mem)
+            continue;
+        same++;
+        if (oldest == XG_NONE || g->cache[i].age < g->cache[oldest].age) oldest = i;
+    }
+    uint32_t limit = keep_all ? CACHE : c.tensor != XG_NONE || mem == XG_MEM_W ? 1 : KEEP;
+    if (same >= limit || (g->ncache == CACHE && oldest != XG_NONE))
+        g->cache[oldest] = c;
+    else if (g->ncache < CACHE)
+        g->cache[g->ncache++] = c;
+}
+
+static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il) {
+    uint32_t stage = g->b->stage + 1;
+    cached *hit = find(g, tensor, s, il, XG_NONE);
+    if (hit) {
+        hit->age = ++g->clock;
+        return hit->buffer;
+    }
+    uint32_t ahead = (uint32_t)xg_clamp(g->stages_in_tile, 2, PREFETCH);
+    uint32_t buf = add_map_buffer(g, tensor, s, il, stage, ahead);
+    xg_task t = blank(XG_TASK_LOAD, stage);
+    t.tensor = tensor;
+    t.s = *s;
+    t.out = buf;
+    add_task(g, t);
+    remember(g, (cached){.tensor = tensor, .il = il, .s = *s, .piece = XG_NONE, .buffer = buf},
+             false);
+    return buf;
+}
+
+static uint32_t request_piece(gen *g, const xg_piece *want, uint8_t mem, uint32_t size) {
+    uint32_t stage = g->b->stage + 1, piece = xg_add_piece((xg_plan *)g->plan, want);
+    cached *hit = find(g, XG_NONE, NULL, 0, piece);
+    if (hit) {
+        hit->age = ++g->clock;
+        return hit->buffer;
+    }
+    uint32_t buf =
+        add_buffer(g, (xg_buffer){.mem = mem, .size = size, .tensor = XG_NONE, .ahead = 6}, stage);
+    xg_task t = blank(XG_TASK_LOADC, stage);
+    t.piece = piece;
+    t.out = buf;
+    add_task(g, t);
+    bool keep = mem == XG_MEM_W && g->grp->strategy.weights_resident;
+    remember(g, (cached){.tensor = XG_NONE, .piece = piece, .buffer = buf}, keep);
+    return buf;
+}
+
+/* ---- the group's tensors in one tile
+ * ---------------------------------------------------------------------- */
+
+static local *local_of(gen *g, uint32_t tensor) {
+    for (uint32_t i = 0; i < g->nloc; i++)
+        if (g->loc[i].tensor == tensor) return &g->loc[i];
+    g->loc[g->nloc] = (local){.tensor = tensor, .il = 1, .buffer = XG_NONE};
+    return &g->loc[g->nloc++];
+}
+
+static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
+    return xg_node_tile_kind(g, n) == XG_TK_ELEW ? 2 : 1;
+}
+
+/* Walks the group backwards: what every tensor must offer for the output slice. */
+static void spread_needs(gen *g, const xg_slice *out) {
+    const xg_group *grp = g->grp;
+    g->nloc = 0;
+    local *last = local_of(g, xg_nodep(g->g, grp->node[grp->nnode - 1])->out[0]);
+    last->need = *out;
+    last->seen = true;
+    for (uint32_t k = 0; k < grp->nnode; k++)
+        local_of(g, xg_nodep(g->g, grp->node[k])->out[0])->inside = true;
+    for (uint32_t k = grp->nnode; k-- > 0;) {
+        const xg_node *n = xg_nodep(g->g, grp->node[k]);
+        xg_slice have = local_of(g, n->out[0])->need;
+        for (uint32_t o = 0; o < map_operands(g->g, n); o++) {
+            xg_slice s = xg_need(g->g, n, o, &have);
+            local *l = local_of(g, n->in[o]);
+            if (l->seen)
+                xg_slice_unite(&l->need, &s);
+            else
+                l->need = s;
+            l->seen = true;
+            uint32_t il = xg_node_interleave(g->g, n);
+            if (il > l->il) l->il = il;
+        }
+    }
+}
+
+static uint32_t operand_buffer(gen *g, uint32_t tensor) {
+    local *l = local_of(g, tensor);
+    if (!l->inside) l->buffer = request_slice(g, tensor, &l->need, l->il);
+    return l->buffer;
+}
+
+/* ---- nodes
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t conv_block_words(const gen *g, const xg_node *n, uint32_t c0, uint32_t c1,
+                                 uint32_t i0, uint32_t i1) {
+    xg_window w = xg_node_window(n);
+    uint32_t groups = (uint32_t)xg_ceil_div(c1 - c0, g->m->tile.ocp);
+    return groups * (uint32_t)(w.kh * w.kw) * (uint32_t)xg_ceil_div(i1 - i0, g->m->tile.icp);
+}
+
+static uint32_t conv_weights(gen *g, uint32_t node, uint32_t c0, uint32_t c1, uint32_t i0,
+                             uint32_t i1) {
+    const xg_node *n = xg_nodep(g->g, node);
+    uint32_t words = conv_block_words(g, n, c0, c1, i0, i1);
+    uint32_t banks = (uint32_t)xg_min(c1 - c0, g->m->tile.ocp);
+    xg_piece want = {.kind = XG_PIECE_CONV_W,
+                     .node = node,
+                     .c0 = c0,
+                     .c1 = c1,
+                     .i0 = i0,
+                     .i1 = i1,
+                     .bytes = words * banks * g->m->tile.icp};
+    return request_piece(g, &want, XG_MEM_W, words);
+}
+
+static uint32_t params(gen *g, uint32_t node, uint32_t c0, uint32_t c1) {
+    xg_piece want = {.kind = XG_PIECE_PARAM,
+                     .node = node,
+                     .c0 = c0,
+                     .c1 = c1,
+                     .bytes = (c1 - c0) * xg_param_record(g->m)};
+    return request_piece(g, &want, XG_MEM_PARAM, (want.bytes + 15) / 16 * 16);
+}
+
+static uint32_t psum_buffer(gen *g, const xg_slice *s, uint32_t stage) {
+    uint32_t groups = (uint32_t)xg_ceil_div(s->c1 - s->c0, g->m->tile.ocp);
+    uint32_t rows = (uint32_t)xg_ceil_div(s->h1 - s->h0, g->m->tile.pp);
+    xg_buffer b = {.mem = XG_MEM_FM,
+                   .tensor = XG_NONE,
+                   .s = *s,
+                   .il = 1,
+                   .size = groups * rows * (s->w1 - s->w0) * xg_psum_words(g->m)};
+    return add_buffer(g, b, stage);
+}
+
+/* One block of output channels of a convolution: all chunks of its input channels. */
+static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
+    const xg_node *n = xg_nodep(g->g, node);
+    local *in = local_of(g, n->in[0]);
+    xg_slice need = xg_need(g->g, n, 0, s);
+    uint32_t icp = g->m->tile.icp, step = g->grp->strategy.tile_ic, psum = XG_NONE;
+    uint32_t lo = need.c0 / icp * icp, hi = need.c1;
+    if (!step || step >= hi - lo) step = hi - lo;
+    bool split_load =
+        !in->inside && step < hi - lo && !xg_conv_input_whole(g->m, &in->need, in->il);
+    uint32_t p = params(g, node, s->c0, s->c1);
+    for (uint32_t i0 = lo; i0 < hi; i0 += step) {
+        uint32_t i1 = (uint32_t)xg_min(i0 + step, hi);
+        xg_slice part = in->need;
+        if (split_load)
+            part.c0 = i0, part.c1 = i1;
+        else
+            part.c0 = part.c0 / icp * icp;
+        uint32_t src = in->inside ? in->buffer : request_slice(g, n->in[0], &part, in->il);
+        xg_task t = blank(XG_TASK_CONV, 0);
+        t.w = conv_weights(g, node, s->c0, s->c1, i0, i1);
+        t.stage = ++g->b->stage;
+        if (psum == XG_NONE && step < hi - lo) psum = psum_buffer(g, s, t.stage);
+        t.node = node;
+        t.tensor = n->out[0];
+        t.s = *s;
+        t.in = src;
+        t.p = p;
+        t.out = out;
+        t.psum = psum;
+        t.i0 = i0;
+        t.i1 = i1;
+        t.acc_in = i0 > lo;
+        t.acc_out = i1 < hi;
+        add_task(g, t);
+    }
+}
+
+static void conv_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
+    uint32_t step = g->grp->strategy.tile_oc;
+    if (!step) step = s->c1 - s->c0;
+    if (xg_ai(xg_nodep(g->g, node), XG_ATTR_group) > 1) step = g->m->tile.ocp;
+    for (uint32_t c = s->c0; c < s->c1; c += step) {
+        xg_slice part = *s;
+        part.c0 = c;
+        part.c1 = (uint32_t)xg_min(c + step, s->c1);
+        conv_block(g, node, &part, out);
+    }
+}
+
+static void dw_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
+    const xg_node *n = xg_nodep(g->g, node);
+    xg_window w = xg_node_window(n);
+    uint32_t bytes = (uint32_t)(w.kh * w.kw) *
+                     (uint32_t)xg_ceil_div(s->c1 - s->c0, g->m->tile.icp) * g->m->tile.icp;
+    xg_task t = blank(XG_TASK_CONV, 0);
+    t.in = operand_buffer(g, n->in[0]);
+    xg_piece want = {.kind = XG_PIECE_DW_W, .node = node, .c0 = s->c0, .c1 = s->c1, .bytes = bytes};
+    t.w = request_piece(g, &want, XG_MEM_PARAM, (bytes + 15) / 16 * 16);
+    t.p = params(g, node, s->c0, s->c1);
+    t.node = node;
+    t.tensor = n->out[0];
+    t.s = *s;
+    t.out = out;
+    t.stage = ++g->b->stage;
+    add_task(g, t);
+}
+
+static uint32_t table(gen *g, uint32_t node, uint32_t operand) {
+    xg_piece want = {.kind = XG_PIECE_TABLE, .node = node, .c0 = operand, .bytes = 256};
+    return request_piece(g, &want, XG_MEM_PARAM, 256);
+}
+
+static void misc_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out, xg_tile_kind kind) {
+    const xg_node *n = xg_nodep(g->g, node);
+    xg_task t = blank(kind == XG_TK_POOL   ? XG_TASK_POOL
+                      : kind == XG_TK_ELEW ? XG_TASK_ELEW
+                                           : XG_TASK_LUT,
+                      0);
+    t.in = operand_buffer(g, n->in[0]);
+    if (kind == XG_TK_ELEW) t.in2 = operand_buffer(g, n->in[1]);
+    if (kind == XG_TK_LUT) t.p = table(g, node, 0);
+    t.node = node;
+    t.tensor = n->out[0];
+    t.s = *s;
+    t.out = out;
+    t.stage = ++g->b->stage;
+    add_task(g, t);
+}
+
+static void save(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
+    xg_task t = blank(XG_TASK_SAVE, g->b->stage + 1);
+    t.tensor = tensor;
+    t.s = *s;
+    t.in = buf;
+    add_task(g, t);
+}
+
+static void one_tile(gen *g, const xg_slice *out) {
+    uint32_t before = g->b->stage;
+    spread_needs(g, out);
+    for (uint32_t k = 0; k < g->grp->nnode; k++) {
+        uint32_t node = g->grp->node[k];
+        const xg_node *n = xg_nodep(g->g, node);
+        xg_tile_kind kind = xg_node_tile_kind(g->g, n);
+        local *l = local_of(g, n->out[0]);
+        xg_slice s = l->need;
+        uint32_t buf = add_map_buffer(g, n->out[0], &s, l->il, g->b->stage + 1, 0);
+        local_of(g, n->out[0])->buffer = buf;
+        if (kind == XG_TK_CONV)
+            conv_node(g, node, &s, buf);
+        else if (kind == XG_TK_DW)
+            dw_node(g, node, &s, buf);
+        else
+            misc_node(g, node, &s, buf, kind);
+    }
+    const xg_node *last = xg_nodep(g->g, g->grp->node[g->grp->nnode - 1]);
+    save(g, last->out[0], out, local_of(g, last->out[0])->buffer);
+    g->stages_in_tile = g->b->stage - before;
+    g->b->tile++;
+}
+
+/* ---- loops
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+/* This core's part of an axis that is split in units. */
+static void share(uint32_t total, uint32_t unit, uint32_t cores, uint32_t core, uint32_t *lo,
+                  uint32_t *hi) {
+    uint32_t units = (uint32_t)xg_ceil_div(total, unit), each = units / cores, more = units % cores;
+    uint32_t a = core * each + (core < more ? core : more), b = a + each + (core < more);
+    *lo = (uint32_t)xg_min((int64_t)a * unit, total);
+    *hi = (uint32_t)xg_min((int64_t)b * unit, total);
+}
+
+typedef struct area {
+    uint32_t n0, n1, nstep;
+    xg_slice s;
+} area;
+
+static area core_area(const gen *g, const xg_tensor *out) {
+    int64_t d[4];
+    xg_dims4(out, d);
+    uint32_t cores = g->m->cores, core = g->b->core_idx;
+    area a = {0, (uint32_t)d[0], 1, xg_slice_whole(out, 0)};
+    switch (g->grp->strategy.split) {
+    case XG_SPLIT_IMAGE:
+        a.n0 = core;
+        a.nstep = cores;
+        break;
+    case XG_SPLIT_ROWS:
+        share((uint32_t)d[1], g->m->tile.pp, cores, core, &a.s.h0, &a.s.h1);
+        break;
+    case XG_SPLIT_CHANNELS:
+        share((uint32_t)d[3], (uint32_t)xg_max(g->m->tile.ocp, g->m->tile.icp), cores, core,
+              &a.s.c0, &a.s.c1);
+        break;
+    case XG_SPLIT_NONE:
+        if (core) a.n1 = 0;
+        break;
+    }
+    return a;
+}
+
+static bool deep_kernel(const gen *g) { /* channel blocks are the tile's when nothing after the
+                                           first node mixes channels */
+    for (uint32_t k = 1; k < g->grp->nnode; k++)
+        if (xg_node_tile_kind(g->g, xg_nodep(g->g, g->grp->node[k])) == XG_TK_CONV) return true;
+    return false;
+}
+
+static void rows_and_columns(gen *g, const xg_slice *area_s) {
+    const xg_strategy *st = &g->grp->strategy;
+    uint32_t th = st->tile_h ? st->tile_h : area_s->h1 - area_s->h0;
+    uint32_t tw = st->tile_w ? st->tile_w : area_s->w1 - area_s->w0;
+    for (uint32_t h = area_s->h0; h < area_s->h1; h += th)
+        for (uint32_t w = area_s->w0; w < area_s->w1; w += tw) {
+            xg_slice s = *area_s;
+            s.h0 = h;
+            s.h1 = (uint32_t)xg_min(h + th, area_s->h1);
+            s.w0 = w;
+            s.w1 = (uint32_t)xg_min(w + tw, area_s->w1);
+            one_tile(g, &s);
+        }
+}
+
+/* Channel blocks outside the tiles (weights stay) or inside (maps stay). */
+static void tile_loops(gen *g) {
+    const xg_node *last = xg_nodep(g->g, g->grp->node[g->grp->nnode - 1]);
+    area a = core_area(g, xg_out(g->g, last, 0));
+    const xg_strategy *st = &g->grp->strategy;
+    uint32_t step = st->tile_oc && !deep_kernel(g) ? st->tile_oc : a.s.c1 - a.s.c0;
+    bool blocks_inside = st->order == XG_MAP_STATIONARY && step < a.s.c1 - a.s.c0 &&
+                         xg_node_tile_kind(g->g, xg_nodep(g->g, g->grp->node[0])) == XG_TK_CONV;
+    if (a.s.h0 >= a.s.h1 || a.s.c0 >= a.s.c1) return;
+    uint32_t outer = blocks_inside ? a.s.c1 - a.s.c0 : step;
+    for (uint32_t c = a.s.c0; c < a.s.c1; c += outer)
+        for (uint32_t n = a.n0; n < a.n1; n += a.nstep) {
+            xg_slice s = a.s;
+            s.n = n;
+            s.c0 = c;
+            s.c1 = (uint32_t)xg_min(c + outer, a.s.c1);
+            rows_and_columns(g, &s);
+        }
+}
+
+/* A concat's operand that does not lie inside the result: load, requantise by table where needed,
+ * save. */
+static void copy_operand(gen *g, uint32_t node, uint32_t k, xg_slice from, xg_slice to) {
+    const xg_node *n = xg_nodep(g->g, node);
+    const xg_tensor *x = xg_in(g->g, n, k), *y = xg_out(g->g, n, 0);
+    uint32_t buf = request_slice(g, n->in[k], &from, 1);
+    if (!xg_quant_equal(x->quant, y->quant)) {
+        xg_task t = blank(XG_TASK_LUT, 0);
+        t.in = buf;
+        t.out = add_map_buffer(g, n->out[0], &to, 1, g->b->stage + 1, 0);
+        t.p = table(g, node, k);
+        t.node = node;
+        t.tensor = n->out[0];
+        t.s = to;
+        t.i0 = k;
+        t.stage = ++g->b->stage;
+        add_task(g, t);
+        buf = t.out;
+    } else {
+        ++g->b->stage;
+    }
+    save(g, n->out[0], &to, buf);
+    g->b->tile++;
+}
+
+/* Largest number of rows whose slice fits a quarter of the feature-map memory (copies are
+ * double-buffered twice). */
+static uint32_t copy_rows(const gen *g, const xg_slice *s) {
+    xg_slice one = *s;
+    uint32_t rows = s->h1 - s->h0;
+    while (rows > 1) {
+        one.h1 = one.h0 + rows;
+        if (xg_fm_words(g->m, &one, 1) * 4 <= g->m->tile.fm_depth) break;
+        rows = (rows + 1) / 2;
+    }
+    return rows;
+}
+
+static void concat_group(gen *g) {
+    uint32_t node = g->grp->node[0];
+    const xg_node *n = xg_nodep(g->g, node);
+    int64_t axis = xg_ai(n, XG_ATTR_axis), rank = xg_out(g->g, n, 0)->rank, at = 0;
+    uint32_t cores = g->m->cores, turn = 0;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        const xg_tensor *x = xg_in(g->g, n, k);
+        int64_t d[4];
+        xg_dims4(x, d);
+        bool inside = g->plan->place[n->in[k]].root == n->out[0];
+        for (uint32_t img = 0; img < d[0] && !inside; img++) {
+            xg_slice from = xg_slice_whole(x, img);
+            uint32_t step = copy_rows(g, &from), rows = from.h1;
+            for (uint32_t h = 0; h < rows; h += step, turn++) {
+                uint32_t mine = g->grp->strategy.split == XG_SPLIT_IMAGE ? img : turn;
+                if (mine % cores != g->b->core_idx) continue;
+                from.h0 = h;
+                from.h1 = (uint32_t)xg_min(h + step, rows);
+                xg_slice to = from;
+                int64_t from_end =
+                    rank - axis; /* 1: channels, 2: columns, 3: rows (rank 4); batch: rank */
+                if (axis == 0)
+                    to.n += (uint32_t)at;
+                else if (from_end == 1)
+                    to.c0 += (uint32_t)at, to.c1 += (uint32_t)at;
+                else if (from_end == 2)
+                    to.w0 += (uint32_t)at, to.w1 += (uint32_t)at;
+                else
+                    to.h0 += (uint32_t)at, to.h1 += (uint32_t)at;
+                copy_operand(g, node, k, from, to);
+            }
+        }
+        at += x->dim[axis];
+    }
+}
+
+xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(b->plan->arena));
+    gen *g = xg_new(tmp, gen);
+    *g = (gen){.b = b,
+               .plan = b->plan,
+               .g = b->plan->graph,
+               .m = b->plan->machine,
+               .grp = grp,
+               .stages_in_tile = 2};
+    g->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
+    xg_tile_kind kind = xg_node_tile_kind(g->g, xg_nodep(g->g, grp->node[0]));
+    if (kind == XG_TK_CONCAT)
+        concat_group(g);
+    else if (kind != XG_TK_VIEW)
+        tile_loops(g);
+    xg_arena_free(tmp);
+    return XG_OK;
+}
