@@ -41,8 +41,6 @@ static xg_status check_tensor(const verifier *v, const xg_tensor *t, bool produc
         return tensor_error(v, t, "is more than one of graph input, constant and node output");
     if (t->producer != XG_NONE && !produced)
         return tensor_error(v, t, "is not among the outputs of its node");
-    bool dead = t->producer == XG_NONE && !t->is_input && !t->data && !t->is_output;
-    if (dead) return XG_OK; /* left behind by a pass; a reader of it is caught at the reader */
     xg_status st = xg_tensor_check(v->c, t);
     if (st != XG_OK) return st;
     return bools_sane(t) ? XG_OK
