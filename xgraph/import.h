@@ -56,9 +56,14 @@ typedef struct xg_quant_row {
     double sqnr_db; /* of the node's output against the graph before, on given inputs; NAN when not measured */
 } xg_quant_row;
 typedef struct xg_quant_report {
+    bool measure; /* set by the caller: fill the rows, which runs the interpreter twice */
     const char *how; /* "as the model states", "min-max", "re-quantised to powers of two" */
     XG_VEC(xg_quant_row) row;
 } xg_quant_report;
+
+/* Replaces the weights of float Conv nodes whose weights are all equal (models that are topology only) by seeded uniform
+ * ones of variance 2 / fan-in, and their biases by small ones. Returns the number of nodes changed. */
+uint32_t xg_random_weights(xg_graph *g, uint64_t seed);
 
 /* Float operators -> integer operators, min-max ranges from the calibration; what cannot be (softmax ...) stays f32 between
  * Dequantize and Quantize. symmetric/pow2/per-channel as the record asks. */

@@ -1,0 +1,172 @@
+#include "xgraph/quantise_plan.h"
+
+#include "xgraph/interp.h"
+
+#include <math.h>
+#include <string.h>
+
+static const xg_qtensor *class_of(xg_qplan *p, uint32_t t) {
+    return &p->tensor.v[xg_qplan_root(p, t)];
+}
+
+static int8_t quantise8(float v, float scale, int32_t zp) {
+    return (int8_t)xg_quantize_f32(v, scale, zp, -128, 127);
+}
+
+/* ---- tensors
+ * ---------------------------------------------------------------------------------------- */
+
+static void write_tensors(xg_qplan *p) {
+    const xg_quant **quant = xg_newn(p->arena, const xg_quant *, p->g->tensor.n);
+    for (uint32_t i = 0; i < p->g->tensor.n; i++) {
+        const xg_qtensor *q = xg_qplan_tensor(p, i);
+        if (!q->active) continue;
+        uint32_t root = xg_qplan_root(p, i);
+        const xg_qtensor *c = &p->tensor.v[root];
+        if (!quant[root])
+            quant[root] = c->fixed ? c->fixed : xg_quant_scalar(p->arena, c->scale, c->zp);
+        xg_tensor *t = xg_tensorp(p->g, i);
+        t->dtype = XG_I8;
+        t->quant = quant[root];
+        if (!q->value) continue;
+        int64_t n = xg_tensor_elems(t);
+        int8_t *data = xg_newn(p->arena, int8_t, (size_t)n);
+        for (int64_t k = 0; k < n; k++) data[k] = quantise8(q->value[k], c->scale, c->zp);
+        t->data = data;
+    }
+}
+
+/* ---- convolutions
+ * ----------------------------------------------------------------------------------- */
+
+static uint32_t new_weights(xg_qplan *p, const xg_qnode *q, const xg_tensor *old) {
+    int64_t n = xg_tensor_elems(old), run = n / q->nw;
+    int8_t *data = xg_newn(p->arena, int8_t, (size_t)n);
+    for (int64_t i = 0; i < n; i++) data[i] = quantise8(q->w[i], q->wscale[i / run], 0);
+    const xg_quant *quant = xg_quant_new(p->arena, q->nw == 1 ? -1 : 0, q->nw, q->wscale, NULL);
+    return xg_graph_add_const(p->g, old->name, XG_I8, old->rank, old->dim, data, quant);
+}
+
+/* b / f32(sx * sw[o]), which the solver has proved to fit the accumulator, with its scale: ONNX's
+ * rule for biases. */
+static uint32_t new_bias(xg_qplan *p, const xg_qnode *q, const xg_tensor *old, float sx) {
+    uint32_t n = (uint32_t)old->dim[0];
+    int32_t *data = xg_newn(p->arena, int32_t, n);
+    float *scale = xg_newn(p->arena, float, q->nw);
+    for (uint32_t o = 0; o < q->nw; o++) {
+        float product = sx * q->wscale[o];
+        scale[o] = product > 0 ? product : 0x1p-149f;
+    }
+    for (uint32_t o = 0; o < n; o++) {
+        double v = rint((double)q->b[o] / scale[q->nw == 1 ? 0 : o]);
+        data[o] = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
+    }
+    const xg_quant *quant = xg_quant_new(p->arena, q->nw == 1 ? -1 : 0, q->nw, scale, NULL);
+    return xg_graph_add_const(p->g, old->name, XG_I32, 1, old->dim, data, quant);
+}
+
+static void write_conv(xg_qplan *p, uint32_t node) {
+    const xg_qnode *q = &p->node.v[node];
+    xg_node *n = xg_nodep(p->g, node);
+    xg_tensor w = *xg_in(p->g, n, 1);
+    n->in[1] = new_weights(p, q, &w);
+    if (!q->b) return;
+    xg_tensor b = *xg_in(p->g, n, 2);
+    n->in[2] = new_bias(p, q, &b, class_of(p, n->in[0])->scale);
+}
+
+/* ---- tables
+ * ----------------------------------------------------------------------------------------- */
+
+/* y[0..n) = the float operator of x[0..n), by the interpreter's own kernel. */
+static xg_status evaluate(xg_qplan *p, const xg_node *unary, const float *x, float *y, int64_t n) {
+    xg_arena *scratch = xg_arena_new(p->ctx);
+    xg_graph *g = xg_graph_new(scratch, "table");
+    xg_tensor in = {.name = "x", .dtype = XG_F32, .rank = 1, .dim = {n}, .producer = XG_NONE};
+    uint32_t t = xg_graph_add_tensor(g, &in);
+    xg_graph_add_input(g, t);
+    uint32_t node = xg_graph_add_node(g, (xg_op)unary->op, unary->name, &t, 1, 1);
+    for (uint32_t i = 0; i < xg_ops[unary->op].nattr; i++)
+        xg_nodep(g, node)->attr[i] = unary->attr[i];
+    xg_status st = xg_graph_infer(p->ctx, g);
+    xg_values v;
+    xg_values_init(&v, g, scratch);
+    memcpy(xg_values_get(&v, t), x, (size_t)n * sizeof *x);
+    if (st == XG_OK) st = xg_interp_run(p->ctx, &v, NULL);
+    if (st == XG_OK) memcpy(y, v.v[xg_nodep(g, node)->out[0]], (size_t)n * sizeof *y);
+    xg_arena_free(scratch);
+    return st;
+}
+
+/* The old table as a function of real numbers: between its grid points a straight line, outside the
+ * nearest point. */
+static float old_function(const xg_qnode *q, float x) {
+    int32_t lo, hi;
+    xg_dtype_range(q->old_x->dtype, &lo, &hi);
+    bool is_signed = q->old_y->dtype == XG_I8;
+    const uint8_t *table = q->old_table->data;
+    const xg_quant *qx = q->old_x->quant, *qy = q->old_y->quant;
+    double at = (double)x / qx->scale[0] + qx->zp[0] - lo;
+    at = fmin(fmax(at, 0), hi - lo);
+    int32_t i = (int32_t)fmin(floor(at), hi - lo - 1);
+    double y[2];
+    for (int32_t k = 0; k < 2; k++) {
+        int32_t code = is_signed ? (int8_t)table[i + k] : table[i + k];
+        y[k] = (double)(code - qy->zp[0]) * qy->scale[0];
+    }
+    return (float)(y[0] + (y[1] - y[0]) * (at - i));
+}
+
+static xg_status write_lut(xg_qplan *p, uint32_t node) {
+    const xg_qnode *q = &p->node.v[node];
+    xg_node *n = xg_nodep(p->g, node);
+    const xg_tensor *in = xg_in(p->g, n, 0), *out = xg_out(p->g, n, 0);
+    int32_t xlo, xhi, ylo, yhi;
+    xg_dtype_range(in->dtype, &xlo, &xhi);
+    xg_dtype_range(out->dtype, &ylo, &yhi);
+    float x[256], y[256];
+    for (int32_t i = 0; i < 256; i++) {
+        x[i] = xg_dequantize_f32(xlo + i, in->quant->scale[0], in->quant->zp[0]);
+        y[i] = q->unary ? 0 : old_function(q, x[i]);
+    }
+    xg_status st = q->unary ? evaluate(p, q->unary, x, y, 256) : XG_OK;
+    if (st != XG_OK) return st;
+    uint8_t *table = xg_newn(p->arena, uint8_t, 256);
+    for (int32_t i = 0; i < 256; i++) {
+        float v = isnan(y[i]) ? 0 : y[i]; /* log of a negative: outside the calibrated range */
+        table[i] = (uint8_t)xg_quantize_f32(v, out->quant->scale[0], out->quant->zp[0], ylo, yhi);
+    }
+    int64_t dim = 256;
+    const char *name = xg_strf(p->arena, "%s/table", n->name);
+    xg_dtype type = out->dtype;
+    uint32_t t = xg_graph_add_const(p->g, name, type, 1, &dim, table, NULL);
+    xg_nodep(p->g, node)->in[1] = t;
+    return XG_OK;
+}
+
+/* ---- clamps
+ * ----------------------------------------------------------------------------------------- */
+
+/* Q is monotonic: Q(clip(v)) = clip(Q(v)) with the quantised bounds. A bound at the type's own
+ * limit stays the default. */
+static void write_clamp(xg_qplan *p, uint32_t node) {
+    const xg_qnode *q = &p->node.v[node];
+    xg_node *n = xg_nodep(p->g, node);
+    if (!xg_has_attr(n, XG_ATTR_lo)) return;
+    const xg_quant *y = xg_out(p->g, n, 0)->quant;
+    int32_t lo = xg_quantize_f32(q->lo, y->scale[0], y->zp[0], -128, 127);
+    int32_t hi = xg_quantize_f32(q->hi, y->scale[0], y->zp[0], -128, 127);
+    xg_set_ai(n, XG_ATTR_lo, lo > -128 ? lo : xg_attrs[XG_ATTR_lo].default_i);
+    xg_set_ai(n, XG_ATTR_hi, hi < 127 ? hi : xg_attrs[XG_ATTR_hi].default_i);
+}
+
+xg_status xg_qplan_write(xg_qplan *p) {
+    write_tensors(p);
+    xg_status st = XG_OK;
+    for (uint32_t i = 0; i < p->node.n && st == XG_OK; i++) {
+        if (p->node.v[i].w) write_conv(p, i);
+        if (p->node.v[i].clamp) write_clamp(p, i);
+        if (p->node.v[i].unary || p->node.v[i].old_table) st = write_lut(p, i);
+    }
+    return st;
+}
