@@ -10,11 +10,12 @@
 
 #include "base/base.h"
 
-/* SHIFT    y = round(acc / 2^shift)
- * MULSHIFT y = round(acc * mult / 2^shift)                       (one rounding, rounding[0])
- * MULSHIFT2 left = max(-shift',0).. : h = round0(acc * 2^left * mult / 2^(mul_bits)), y = round1(h / 2^right)
- *           (TFLite/gemmlowp double rounding: round0 = HALF_UP, round1 = HALF_AWAY); xg_rq.shift = right - left
- * F32      y = round(f32(f32(acc) * mult))   with mult a binary32 */
+/* SHIFT     y = round0(acc / 2^shift)
+ * MULSHIFT  y = round0(acc * mult / 2^shift): one rounding
+ * MULSHIFT2 y = round1(h / 2^right), h = round0(acc * 2^left * mult / 2^mul_bits), left = max(-shift, 0),
+ *           right = max(shift, 0): TFLite's double rounding with round0 = HALF_UP, round1 = HALF_AWAY
+ * F32       y = round0(clamp(f32(f32(acc) * mult))), mult a binary32
+ * round0, round1 = the record's rounding[0], rounding[1]. */
 typedef enum xg_rq_method { XG_RQ_SHIFT, XG_RQ_MULSHIFT, XG_RQ_MULSHIFT2, XG_RQ_F32 } xg_rq_method;
 /*                   -1.5 -0.5 0.5 1.5 */
 typedef enum xg_rounding {
