@@ -26,10 +26,10 @@ static double number_at(const void *p, xg_dtype t, uint64_t i) {
 
 /* How many of the run's images have their largest element at the label. Ties go to the lowest
  * index. */
-static uint64_t count_right(const xg_graph *g, const xg_values *v, const xg_array *labels,
+static uint64_t count_right(const xg_values *v, uint32_t output, const xg_array *labels,
                             uint64_t first, uint64_t images) {
-    const xg_tensor *t = xg_tensorp(g, g->output.v[0]);
-    const void *data = v->v[g->output.v[0]];
+    const xg_tensor *t = xg_tensorp(v->graph, output);
+    const void *data = v->v[output];
     uint64_t each = (uint64_t)xg_tensor_elems(t) / images, right = 0;
     for (uint64_t i = 0; data && i < images; i++) {
         uint64_t best = 0;
@@ -53,16 +53,17 @@ typedef struct {
 static xg_status interpret(const job *j, xg_arena *a, const xg_graph *g, uint64_t run,
                            xg_values *v) {
     xg_values_init(v, g, a);
-    xg_status st = xg_inputs_set(j->c, v, j->input, j->ninput, run);
+    xg_status st = xg_inputs_set(j->c, v, g->input.v, g->input.n, j->input, j->ninput, run);
     return st == XG_OK ? xg_interp_run(j->c, v, &j->machine->rq) : st;
 }
 
-static xg_status check_labels(const job *j, const xg_graph *g, uint64_t runs, uint64_t *images) {
+static xg_status check_labels(const job *j, const xg_graph *g, const xg_program_io *io,
+                              uint64_t runs, uint64_t *images) {
     *images = 1;
-    if (g->output.n == 0) return xg_error(j->c, XG_INPUT, "", "the model has no output");
-    if (g->input.n) {
-        const xg_tensor *in = xg_tensorp(g, g->input.v[0]);
-        const xg_tensor *out = xg_tensorp(g, g->output.v[0]);
+    if (io->noutput == 0) return xg_error(j->c, XG_INPUT, "", "the model has no output");
+    if (io->ninput) {
+        const xg_tensor *in = xg_tensorp(g, io->input[0]);
+        const xg_tensor *out = xg_tensorp(g, io->output[0]);
         if (in->rank > 1 && in->dim[0] > 0 && xg_tensor_elems(out) % in->dim[0] == 0)
             *images = (uint64_t)in->dim[0];
     }
@@ -75,11 +76,10 @@ static xg_status check_labels(const job *j, const xg_graph *g, uint64_t runs, ui
     return XG_OK;
 }
 
-static bool same_outputs(const xg_graph *g, const xg_values *v, const xg_graph *h,
-                         const xg_values *w) {
-    for (uint32_t i = 0; i < g->output.n; i++) {
-        const xg_tensor *t = xg_tensorp(g, g->output.v[i]);
-        if (memcmp(v->v[g->output.v[i]], w->v[h->output.v[i]],
+static bool same_outputs(const xg_values *v, const xg_exec *e) {
+    for (uint32_t i = 0; i < e->io.noutput; i++) {
+        const xg_tensor *t = xg_tensorp(v->graph, v->graph->output.v[i]);
+        if (memcmp(v->v[v->graph->output.v[i]], e->host.v[e->io.output[i]],
                    (size_t)xg_tensor_elems(t) * xg_dtype_bytes(t->dtype)))
             return false;
     }
@@ -90,25 +90,27 @@ static xg_status one_run(const job *j, xg_exec *e, const xg_graph *reference,
                          const xg_graph *float_model, uint64_t run, uint64_t images,
                          xg_accuracy *out) {
     const xg_exec_options in_order = {.mode = XG_EXEC_IN_ORDER};
-    const xg_graph *host = e->program->host;
     xg_exec_begin(e);
-    xg_status st = xg_inputs_set(j->c, &e->host, j->input, j->ninput, run);
+    xg_status st =
+        xg_inputs_set(j->c, &e->host, e->io.input, e->io.ninput, j->input, j->ninput, run);
     if (st == XG_OK) st = xg_exec_run(e, &in_order);
     if (st != XG_OK) return st;
-    out->right += count_right(host, &e->host, j->labels, run * images, images);
+    out->right += count_right(&e->host, e->io.output[0], j->labels, run * images, images);
     xg_arena *a = xg_arena_new(j->c);
     xg_values v;
     if (reference) {
         st = interpret(j, a, reference, run, &v);
         if (st == XG_OK) {
-            out->reference_right += count_right(reference, &v, j->labels, run * images, images);
-            out->disagree += !same_outputs(reference, &v, host, &e->host);
+            out->reference_right +=
+                count_right(&v, reference->output.v[0], j->labels, run * images, images);
+            out->disagree += !same_outputs(&v, e);
         }
     }
     if (st == XG_OK && float_model) {
         st = interpret(j, a, float_model, run, &v);
         if (st == XG_OK)
-            out->float_right += count_right(float_model, &v, j->labels, run * images, images);
+            out->float_right +=
+                count_right(&v, float_model->output.v[0], j->labels, run * images, images);
     }
     xg_arena_free(a);
     return st;
@@ -123,11 +125,13 @@ xg_status xg_report_accuracy(xg_arena *a, const xg_machine *m, const xg_program 
     job j = {xg_arena_ctx(a), m, input, labels, ninput};
     uint64_t runs, images;
     xg_status st = xg_program_verify(j.c, m, p);
-    if (st == XG_OK) st = xg_inputs_count(j.c, p->host, input, ninput, &runs);
-    if (st == XG_OK) st = check_labels(&j, p->host, runs, &images);
-    if (st == XG_OK && reference && reference->output.n != p->host->output.n)
+    if (st != XG_OK) return st;
+    xg_program_io io = xg_program_borders(p, a);
+    st = xg_inputs_count(j.c, p->host, io.input, io.ninput, input, ninput, &runs);
+    if (st == XG_OK) st = check_labels(&j, p->host, &io, runs, &images);
+    if (st == XG_OK && reference && reference->output.n != io.noutput)
         st = xg_error(j.c, XG_INPUT, "", "the model has %u outputs, the binary %u",
-                      reference->output.n, p->host->output.n);
+                      reference->output.n, io.noutput);
     if (st != XG_OK) return st;
     out->images = runs * images;
     out->has_reference = reference != NULL;

@@ -87,24 +87,26 @@ static xg_status match_tensors(xg_watch *w, xg_arena *scratch) {
     return XG_OK;
 }
 
-static xg_status match_inputs(const xg_watch *w) {
-    const xg_graph *a = w->reference, *b = w->program->host;
-    xg_ctx *c = xg_arena_ctx(w->arena);
-    if (a->input.n != b->input.n || a->output.n != b->output.n)
-        return xg_error(c, XG_INPUT, "",
-                        "the model has %u inputs and %u outputs, the binary %u and %u", a->input.n,
-                        a->output.n, b->input.n, b->output.n);
-    for (int k = 0; k < 2; k++)
-        for (uint32_t i = 0; i < (k ? a->output.n : a->input.n); i++) {
-            const xg_tensor *x = xg_tensorp(a, k ? a->output.v[i] : a->input.v[i]);
-            const xg_tensor *y = xg_tensorp(b, k ? b->output.v[i] : b->input.v[i]);
-            if (x->dtype != y->dtype || xg_tensor_elems(x) != xg_tensor_elems(y))
-                return xg_error(c, XG_INPUT, x->name,
-                                "the model has %" PRId64 " elements of %s, the binary %" PRId64
-                                " of %s",
-                                xg_tensor_elems(x), xg_dtype_name(x->dtype), xg_tensor_elems(y),
-                                xg_dtype_name(y->dtype));
-        }
+/* Twins of the model's inputs and outputs in the host graph, by name. */
+static xg_status match_borders(xg_watch *w, xg_arena *scratch) {
+    const xg_graph *g = w->reference, *h = w->program->host;
+    xg_map names = {.arena = scratch};
+    for (uint32_t t = 0; t < h->tensor.n; t++) xg_map_set(&names, h->tensor.v[t].name, t);
+    w->host_input = xg_newn(scratch, uint32_t, g->input.n);
+    w->host_output = xg_newn(scratch, uint32_t, g->output.n);
+    for (uint32_t i = 0; i < g->input.n + g->output.n; i++) {
+        bool in = i < g->input.n;
+        uint32_t k = in ? i : i - g->input.n;
+        const xg_tensor *t = xg_tensorp(g, in ? g->input.v[k] : g->output.v[k]);
+        uint32_t at = (in ? w->host_input : w->host_output)[k] = xg_map_get(&names, t->name);
+        if (at == XG_NONE || xg_tensorp(h, at)->dtype != t->dtype ||
+            xg_tensor_elems(xg_tensorp(h, at)) != xg_tensor_elems(t))
+            return xg_error(
+                xg_arena_ctx(w->arena), XG_INPUT, t->name,
+                "the binary has no such model %s, or of another type or size; was it compiled "
+                "from this model, with the same options?",
+                in ? "input" : "output");
+    }
     return XG_OK;
 }
 
@@ -210,10 +212,10 @@ static xg_status run_steps(xg_watch *w, input_set *s, uint64_t seed, set_result 
 
 /* Graph outputs, once more: whatever path they took, they must be the reference's. */
 static const char *outputs_differ(const xg_watch *w, const input_set *s) {
-    const xg_graph *a = w->reference, *b = w->program->host;
+    const xg_graph *a = w->reference;
     for (uint32_t i = 0; i < a->output.n; i++) {
         const xg_tensor *t = xg_tensorp(a, a->output.v[i]);
-        const void *x = s->values.v[a->output.v[i]], *y = s->leader->host.v[b->output.v[i]];
+        const void *x = s->values.v[a->output.v[i]], *y = s->leader->host.v[w->host_output[i]];
         if (!x || !y) return xg_strf(w->arena, "output '%s' was not computed", t->name);
         if (memcmp(x, y, (size_t)xg_tensor_elems(t) * xg_dtype_bytes(t->dtype)))
             return xg_strf(w->arena, "output '%s' differs", t->name);
@@ -226,7 +228,8 @@ static xg_status fill_inputs(xg_watch *w, input_set *s, const xg_check_options *
     xg_ctx *c = xg_arena_ctx(w->arena);
     if (o->ninput) {
         w->input = xg_strf(w->arena, "input %" PRIu64, number);
-        return xg_inputs_set(c, &s->values, o->input, o->ninput, number);
+        return xg_inputs_set(c, &s->values, w->reference->input.v, w->reference->input.n, o->input,
+                             o->ninput, number);
     }
     static const char *const all[] = {"random", "min", "max", "zero"};
     const char *fill = o->nfill ? o->fill[number] : all[number];
@@ -252,7 +255,7 @@ static void begin_set(xg_watch *w, input_set *s) {
     memset(w->done, 0, sizeof *w->done * w->program->map.n);
     for (uint32_t i = 0; i < w->reference->input.n; i++) {
         const xg_tensor *t = xg_tensorp(w->reference, w->reference->input.v[i]);
-        memcpy(xg_values_get(&s->leader->host, w->program->host->input.v[i]),
+        memcpy(xg_values_get(&s->leader->host, w->host_input[i]),
                xg_values_get(&s->values, w->reference->input.v[i]),
                (size_t)xg_tensor_elems(t) * xg_dtype_bytes(t->dtype));
     }
@@ -356,13 +359,14 @@ static void prepare(xg_watch *w, xg_arena *scratch) {
 
 static xg_status check_all(xg_watch *w, xg_arena *scratch, const xg_check_options *o) {
     xg_status st = match_tensors(w, scratch);
-    if (st == XG_OK) st = match_inputs(w);
+    if (st == XG_OK) st = match_borders(w, scratch);
     if (st != XG_OK) return st;
     prepare(w, scratch);
     st = static_check(w, scratch);
     uint64_t sets = o->nfill ? o->nfill : 4;
     if (st == XG_OK && o->ninput)
-        st = xg_inputs_count(xg_arena_ctx(w->arena), w->reference, o->input, o->ninput, &sets);
+        st = xg_inputs_count(xg_arena_ctx(w->arena), w->reference, w->reference->input.v,
+                             w->reference->input.n, o->input, o->ninput, &sets);
     for (uint64_t i = 0; i < sets && st == XG_OK; i++) {
         if (o->progress) o->progress(o->progress_arg, "check", (double)i / (double)sets);
         st = check_set(w, o, i);

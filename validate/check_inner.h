@@ -11,12 +11,13 @@ typedef struct xg_watch {
     const xg_program *program;
     xg_check_result *result;
     uint32_t *ref_tensor; /* [program tensors] in the reference graph, XG_NONE = absent */
-    uint32_t *order;      /* [map] rows sorted by segment, core, last */
-    uint32_t *start;      /* [segments * cores + 1] into order */
+    uint32_t *host_input, *host_output; /* the model's inputs and outputs in the host graph */
+    uint32_t *order;                    /* [map] rows sorted by segment, core, last */
+    uint32_t *start;                    /* [segments * cores + 1] into order */
     uint32_t cores;
-    uint64_t *covered;    /* [program tensors] elements compared in this input set */
-    bool *on_chip;        /* [program tensors] some piece was compared on chip only */
-    bool *group_wrong;    /* [groups] */
+    uint64_t *covered; /* [program tensors] elements compared in this input set */
+    bool *on_chip;     /* [program tensors] some piece was compared on chip only */
+    bool *group_wrong; /* [groups] */
     /* of the present input set */
     const char *input;
     xg_exec *exec;
@@ -33,12 +34,15 @@ xg_status xg_watch_hook(void *arg, xg_sim *s, uint32_t core, uint32_t index, con
 void xg_watch_written(xg_watch *w, const xg_step *s);
 void xg_watch_host(xg_watch *w, const xg_step *s);
 
-/* The last instruction before `limit` of a core's stream that wrote the byte at `offset` of memory `mem` (0: DDR
- * region `region`); XG_NONE when none did. Candidates come from family->access; where words are written in
- * part, the instruction is executed on a copy to see whether it touches the byte. */
-uint32_t xg_find_writer(xg_arena *scratch, const xg_machine *m, const xg_sim *s, const xg_stream *st,
-                        uint32_t core, uint8_t mem, uint8_t region, uint64_t offset, uint32_t limit);
+/* The last instruction before `limit` of a core's stream that wrote the byte at `offset` of memory
+ * `mem` (0: DDR region `region`); XG_NONE when none did. Candidates come from family->access; where
+ * words are written in part, the instruction is executed on a copy to see whether it touches the
+ * byte. */
+uint32_t xg_find_writer(xg_arena *scratch, const xg_machine *m, const xg_sim *s,
+                        const xg_stream *st, uint32_t core, uint8_t mem, uint8_t region,
+                        uint64_t offset, uint32_t limit);
 /* Fills has_inst and the fields behind it. */
-void xg_describe_inst(xg_arena *a, const xg_machine *m, const xg_stream *st, uint32_t index, xg_divergence *d);
+void xg_describe_inst(xg_arena *a, const xg_machine *m, const xg_stream *st, uint32_t index,
+                      xg_divergence *d);
 
 #endif

@@ -38,13 +38,13 @@ static bool type_ok(const xg_array *x, const xg_tensor *t) {
            (t->dtype == XG_F32 && x->dtype != XG_BOOL && x->dtype < XG_DTYPE_COUNT);
 }
 
-xg_status xg_inputs_count(xg_ctx *c, const xg_graph *g, const xg_array *array, uint32_t n,
-                          uint64_t *runs) {
+xg_status xg_inputs_count(xg_ctx *c, const xg_graph *g, const uint32_t *input, uint32_t ninput,
+                          const xg_array *array, uint32_t n, uint64_t *runs) {
     xg_arena *a = xg_arena_new(c);
     xg_status st = XG_OK;
     *runs = 0;
-    for (uint32_t i = 0; i < g->input.n && st == XG_OK; i++) {
-        const xg_tensor *t = xg_tensorp(g, g->input.v[i]);
+    for (uint32_t i = 0; i < ninput && st == XG_OK; i++) {
+        const xg_tensor *t = xg_tensorp(g, input[i]);
         const xg_array *x = array_for(t, i, array, n);
         if (!x) {
             st = xg_error(c, XG_INPUT, t->name,
@@ -89,16 +89,17 @@ static float as_f32(const void *p, xg_dtype t, uint64_t i) {
     return 0;
 }
 
-xg_status xg_inputs_set(xg_ctx *c, xg_values *v, const xg_array *array, uint32_t n, uint64_t run) {
+xg_status xg_inputs_set(xg_ctx *c, xg_values *v, const uint32_t *input, uint32_t ninput,
+                        const xg_array *array, uint32_t n, uint64_t run) {
     const xg_graph *g = v->graph;
-    for (uint32_t i = 0; i < g->input.n; i++) {
-        const xg_tensor *t = xg_tensorp(g, g->input.v[i]);
+    for (uint32_t i = 0; i < ninput; i++) {
+        const xg_tensor *t = xg_tensorp(g, input[i]);
         const xg_array *x = array_for(t, i, array, n);
         if (!x || fits(x, t) <= run || !type_ok(x, t))
             return xg_error(c, XG_INPUT, t->name, "the input arrays do not hold batch %" PRIu64,
                             run);
         uint64_t elems = (uint64_t)xg_tensor_elems(t);
-        void *to = xg_values_get(v, g->input.v[i]);
+        void *to = xg_values_get(v, input[i]);
         if (x->dtype == t->dtype) {
             size_t bytes = elems * xg_dtype_bytes(t->dtype);
             memcpy(to, (const uint8_t *)x->data + run * bytes, bytes);

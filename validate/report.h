@@ -1,8 +1,9 @@
-/* A program -> what it costs: cycles, bounds, traffic, where the time goes; with labels, its accuracy.
+/* A program -> what it costs: cycles, bounds, traffic, where the time goes; with labels, its
+ * accuracy.
  *
- * Cycles come from the cycle simulator; MACs, DDR bytes and memory peaks from walking the instructions with the
- * family's cost and access functions. Host steps are not timed: they are listed. One operation = half a MAC
- * (2 x MAC, as accelerators are advertised).
+ * Cycles come from the cycle simulator; MACs, DDR bytes and memory peaks from walking the
+ * instructions with the family's cost and access functions. Host steps are not timed: they are
+ * listed. One operation = half a MAC (2 x MAC, as accelerators are advertised).
  */
 #ifndef XG_REPORT_H
 #define XG_REPORT_H
@@ -15,8 +16,10 @@ enum { XG_TIMELINE_BINS = 960 };
 
 typedef struct xg_layer_row { /* one group */
     uint32_t group;
-    const char *node, *onnx, *op; /* the node that makes the group's last tensor; op "" when not known */
-    uint64_t cycles;              /* from the finish of the layer before to its own; the rows add up to all cycles */
+    const char *node, *onnx,
+        *op; /* the node that makes the group's last tensor; op "" when not known */
+    uint64_t
+        cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
     uint64_t macs, instructions;
     uint64_t weights_bytes, in_bytes, out_bytes; /* DDR traffic */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
@@ -28,7 +31,8 @@ typedef struct xg_report_engine {
 
 typedef struct xg_report_memory {
     const char *name;
-    uint64_t used, words, word_bytes; /* highest word used in any bank of any core; words in a bank */
+    uint64_t used, words,
+        word_bytes; /* highest word used in any bank of any core; words in a bank */
     uint32_t banks;
 } xg_report_memory;
 
@@ -38,51 +42,53 @@ typedef struct xg_report_host {
 } xg_report_host;
 
 typedef struct xg_accuracy {
-    uint64_t images, right;      /* of the simulated program */
-    uint64_t reference_right;    /* of the interpreter; meaningful when has_reference */
-    uint64_t float_right;        /* of the float model; meaningful when has_float */
-    uint64_t disagree;           /* images whose output differs between program and interpreter in any bit */
+    uint64_t images, right;   /* of the simulated program */
+    uint64_t reference_right; /* of the interpreter; meaningful when has_reference */
+    uint64_t float_right;     /* of the float model; meaningful when has_float */
+    uint64_t disagree; /* images whose output differs between program and interpreter in any bit */
     bool has_reference, has_float;
 } xg_accuracy;
 
 typedef struct xg_report {
     const xg_machine *machine;
     const char *model, *strategy, *solver_note;
-    uint64_t images;             /* in one batch */
-    uint64_t cycles, compute_bound, ddr_bound; /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+    uint64_t images; /* in one batch */
+    uint64_t cycles, compute_bound,
+        ddr_bound; /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
     uint64_t macs, instructions;
     uint64_t weights_bytes, in_bytes, out_bytes, ddr_busy_cycles;
     double ms, images_per_s, tops, peak_tops;
     uint64_t region_bytes[XG_REGIONS];
     uint32_t ncore, nengine;
-    xg_report_engine *engine;    /* [ncore][nengine] */
+    xg_report_engine *engine; /* [ncore][nengine] */
     XG_VEC(xg_report_memory) memory;
-    XG_VEC(xg_layer_row) layer;  /* in the order of finishing */
+    XG_VEC(xg_layer_row) layer; /* in the order of finishing */
     XG_VEC(xg_report_host) host;
-    const char *quantised;       /* how, or "" */
+    const char *quantised; /* how, or "" */
     XG_VEC(xg_quant_row) sqnr;
     bool has_accuracy;
     xg_accuracy accuracy;
-    float *timeline;             /* [ncore][nengine][XG_TIMELINE_BINS] share of the bin in which the engine worked */
+    float *timeline; /* [ncore][nengine][XG_TIMELINE_BINS] share of the bin in which the engine
+                        worked */
 } xg_report;
 
 typedef struct xg_report_options {
-    const char *model;                  /* name to print */
-    const xg_selection *selection;      /* reasons of host steps and operators' names; NULL allowed */
-    const xg_quant_report *quant;       /* NULL allowed */
+    const char *model;             /* name to print */
+    const xg_selection *selection; /* reasons of host steps and operators' names; NULL allowed */
+    const xg_quant_report *quant;  /* NULL allowed */
 } xg_report_options;
 
-/* Times every accelerator step once, on zero inputs (timing does not depend on values). Cycles below a bound are a
- * defect of the simulator: INTERNAL. */
+/* Times every accelerator step once, on zero inputs (timing does not depend on values). Cycles
+ * below a bound are a defect of the simulator: INTERNAL. */
 XG_MUST_USE xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
                                      const xg_report_options *o, xg_report *out);
-/* Runs all images of `input` (dense, first dimension = images) and compares the first output's largest element with
- * labels (integers, one an image). reference and float_model may be NULL. */
-XG_MUST_USE xg_status xg_report_accuracy(xg_arena *a, const xg_machine *m, const xg_program *p,
-                                         const xg_graph *reference, const xg_graph *float_model,
-                                         const xg_array *input, uint32_t ninput, const xg_array *labels,
-                                         void (*progress)(void *arg, const char *what, double share),
-                                         void *progress_arg, xg_accuracy *out);
+/* Runs all images of `input` (dense, first dimension = images) and compares the first output's
+ * largest element with labels (integers, one an image). reference and float_model may be NULL. */
+XG_MUST_USE xg_status xg_report_accuracy(
+    xg_arena *a, const xg_machine *m, const xg_program *p, const xg_graph *reference,
+    const xg_graph *float_model, const xg_array *input, uint32_t ninput, const xg_array *labels,
+    void (*progress)(void *arg, const char *what, double share), void *progress_arg,
+    xg_accuracy *out);
 
 void xg_report_print_text(const xg_report *r, bool verbose, xg_buf *out);
 void xg_report_print_json(const xg_report *r, xg_buf *out);

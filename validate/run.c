@@ -19,6 +19,28 @@ uint64_t xg_place_offset(const xg_machine *m, const xg_place *place, uint32_t n,
     return (bank * t->fm_depth + word) * t->icp + place->lane + c;
 }
 
+xg_program_io xg_program_borders(const xg_program *p, xg_arena *a) {
+    const xg_graph *h = p->host;
+    xg_program_io io = {xg_newn(a, uint32_t, h->input.n), xg_newn(a, uint32_t, h->output.n), 0, 0};
+    xg_map read = {.arena = a}, written = {.arena = a};
+    for (uint32_t s = 0; s < p->step.n; s++) {
+        const xg_step *x = &p->step.v[s];
+        for (uint32_t i = 0; x->kind == XG_STEP_ACCEL && i < x->nread; i++)
+            xg_map_set(&read, p->tensor.v[x->read[i]].name, 1);
+        for (uint32_t i = 0; x->kind == XG_STEP_ACCEL && i < x->nwritten; i++)
+            xg_map_set(&written, p->tensor.v[x->written[i]].name, 1);
+    }
+    for (uint32_t i = 0; i < h->input.n; i++)
+        if (xg_map_get(&written, xg_tensorp(h, h->input.v[i])->name) == XG_NONE)
+            io.input[io.ninput++] = h->input.v[i];
+    for (uint32_t i = 0; i < h->output.n; i++) {
+        io.output[i] = h->output.v[i];
+        if (xg_map_get(&read, xg_tensorp(h, h->output.v[i])->name) == XG_NONE) io.noutput = i + 1;
+    }
+    if (io.noutput == 0 && h->output.n) io.noutput = 1;
+    return io;
+}
+
 /* ---- the steps
  * ---------------------------------------------------------------------------------------- */
 
@@ -38,6 +60,7 @@ xg_status xg_exec_new(xg_arena *a, const xg_machine *m, const xg_program *p, con
     e->host_tensor = xg_newn(a, uint32_t, p->tensor.n);
     for (uint32_t t = 0; t < p->tensor.n; t++)
         e->host_tensor[t] = xg_map_get(&names, p->tensor.v[t].name);
+    e->io = xg_program_borders(p, a);
     *out = e;
     return XG_OK;
 }

@@ -1,0 +1,88 @@
+/* What the sources of the library share: the handles' insides and how a call is guarded.
+ *
+ * Every public function that allocates runs its body under xg_ctx_run(), so that running out of
+ * memory comes back as XGC_NOMEM. A handle has an arena of its own; when its body fails, the guard
+ * frees the arena.
+ */
+#ifndef XGC_INNER_H
+#define XGC_INNER_H
+
+#include "driver/xgc.h"
+#include "fusion/select.h"
+#include "layout/plan.h"
+#include "validate/check.h"
+#include "validate/diff.h"
+#include "validate/report.h"
+
+struct xgc {
+    xg_ctx *ctx;
+};
+
+struct xgc_machine {
+    xg_arena *arena;
+    xg_machine *m;
+};
+
+struct xgc_model {
+    xg_arena *arena;
+    const xgc_machine *machine;
+    xg_graph *graph;
+    xg_quant_report quant;
+    const char *options; /* recorded in binaries, see xgc_model_options.recorded */
+    const char *input_digest;
+};
+
+struct xgc_binary {
+    xg_arena *arena;
+    const xg_machine *machine;
+    xg_program *program;
+    xg_selection *selection; /* of xgc_compile(); else NULL */
+    xg_plan *plan;
+};
+
+typedef enum result_kind { RESULT_RUN, RESULT_CHECK, RESULT_REPORT, RESULT_DIFF } result_kind;
+
+typedef struct run_result {
+    const char *machine;
+    XG_VEC(xg_array) output;
+    uint64_t batches, images; /* images in all of them */
+    bool timed;
+    uint64_t cycles;
+    double ms;
+} run_result;
+
+struct xgc_result {
+    xg_arena *arena;
+    result_kind kind;
+    run_result run;
+    xg_check_result check;
+    xg_report report;
+    xg_diff diff;
+};
+
+/* Runs fn(arg), where arg starts with the arena that fn fills in (struct guarded); frees the arena
+ * on failure. */
+typedef struct guarded {
+    xg_arena *arena;
+    bool keep; /* the arena survives success */
+} guarded;
+xgc_status xgc_guard(xgc *x, xg_status (*fn)(void *arg), guarded *arg);
+/* As above, for functions that print: the text that fn leaves in buf becomes *out. */
+typedef struct printing {
+    guarded g;
+    xgc *x;
+    const void *what;
+    const char *form;
+    xg_buf buf;
+} printing;
+xgc_status xgc_print_guard(xgc *x, xg_status (*fn)(void *arg), const void *what, const char *form,
+                           xgc_blob *out);
+/* A USAGE error that lists the forms there are. */
+xg_status xgc_bad_form(xg_ctx *c, const char *form, const char *known);
+
+/* operators.c: the table of operators, with a column for m when it is not NULL. */
+void xgc_print_operators(xg_arena *a, const xg_machine *m, bool json, xg_buf *out);
+/* printing of a run's result (result_print.c) */
+void xgc_print_run(const run_result *r, bool json, xg_buf *out);
+
+#endif

@@ -1,0 +1,186 @@
+#include "driver/api.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- options as they are recorded in binaries: `key` and `key=value`, divided by blanks
+ * ------------------------ */
+
+static void put_value(xg_buf *b, const char *s) {
+    for (; *s; s++)
+        if (*s == ' ' || *s == '%')
+            xg_putf(b, "%%%02x", (unsigned char)*s);
+        else
+            xg_put(b, s, 1);
+}
+
+static char *value_text(xg_arena *a, const char *s, size_t n) {
+    char *out = xg_alloc(a, n + 1), *p = out;
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == '%' && i + 2 < n) {
+            char hex[3] = {s[i + 1], s[i + 2], 0};
+            *p++ = (char)strtol(hex, NULL, 16);
+            i += 2;
+        } else {
+            *p++ = s[i];
+        }
+    return out;
+}
+
+static bool is_random(const char *calibration) {
+    return !strcmp(calibration, "random") || !strncmp(calibration, "random:", 7);
+}
+
+/* A file is recorded by its digest: no path may enter a binary. */
+static xg_status put_file(xg_arena *a, const char *key, const char *path, xg_buf *b) {
+    xg_bytes data;
+    char digest[65];
+    xg_status st = xg_read_file(a, path, &data);
+    if (st != XG_OK) return st;
+    xg_sha256_hex(data.p, data.n, digest);
+    xg_putf(b, " %s=sha256:%.16s", key, digest);
+    return XG_OK;
+}
+
+static xg_status record(xg_arena *a, const xgc_model_options *o, const char **out) {
+    xg_buf b = {.arena = a};
+    xg_status st = XG_OK;
+    if (o->batch > 0) xg_putf(&b, " batch=%" PRId64, o->batch);
+    for (size_t i = 0; i < o->nshape; i++) {
+        xg_puts(&b, " shape=");
+        put_value(&b, o->shape[i]);
+    }
+    if (o->random_weights) xg_puts(&b, " random-weights");
+    if (o->calibration_table)
+        st = put_file(a, "calib-table", o->calibration_table, &b);
+    else if (o->calibration && is_random(o->calibration))
+        xg_putf(&b, " calib=%s", o->calibration);
+    else if (o->calibration)
+        st = put_file(a, "calib", o->calibration, &b);
+    *out = b.n ? b.p + 1 : "";
+    return st;
+}
+
+typedef struct {
+    const char **shape;
+    size_t nshape;
+} shapes;
+
+static xg_status take_word(xg_arena *a, xgc_model_options *o, shapes *s, const char *w, size_t n) {
+    char *word = xg_strndup(a, w, n), *value = strchr(word, '=');
+    if (value) *value++ = 0;
+    if (!strcmp(word, "batch") && value && o->batch == 0)
+        o->batch = strtoll(value, NULL, 10);
+    else if (!strcmp(word, "shape") && value && o->nshape == 0)
+        s->shape[s->nshape++] = value_text(a, value, strlen(value));
+    else if (!strcmp(word, "random-weights"))
+        o->random_weights = true;
+    else if ((!strcmp(word, "calib") || !strcmp(word, "calib-table")) && value && !o->calibration &&
+             !o->calibration_table) {
+        if (strcmp(word, "calib") || !is_random(value))
+            return xg_error(
+                xg_arena_ctx(a), XG_USAGE, "",
+                "the binary was compiled with --%s and a file (%s); give that file again", word,
+                value);
+        o->calibration = value;
+    }
+    return XG_OK;
+}
+
+/* Fills in what the caller left open from a binary's record. */
+static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
+    const char *p = o->recorded ? o->recorded : "";
+    shapes s = {xg_newn(a, const char *, strlen(p) / 2 + 1), 0};
+    while (*p) {
+        size_t n = strcspn(p, " ");
+        xg_status st = n ? take_word(a, o, &s, p, n) : XG_OK;
+        if (st != XG_OK) return st;
+        p += n;
+        p += strspn(p, " ");
+    }
+    if (s.nshape) {
+        o->shape = s.shape;
+        o->nshape = s.nshape;
+    }
+    return XG_OK;
+}
+
+/* ---- models
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    guarded g;
+    xgc *x;
+    const char *path;
+    const xgc_machine *machine;
+    const xgc_model_options *o;
+    xgc_model *model;
+} importing;
+
+static xg_status model_body(void *arg) {
+    importing *l = arg;
+    xg_arena *a = l->g.arena = xg_arena_new(l->x->ctx);
+    xgc_model *g = l->model = xg_new(a, xgc_model);
+    g->arena = a;
+    g->machine = l->machine;
+    xgc_model_options o = l->o ? *l->o : (xgc_model_options){0};
+    xg_status st = apply_record(a, &o);
+    if (st == XG_OK) st = record(a, &o, &g->options);
+    if (st != XG_OK) return st;
+    if (o.nshape > UINT32_MAX || o.batch < 0)
+        return xg_error(l->x->ctx, XG_USAGE, "", "the batch must be 1 or more, found %" PRId64,
+                        o.batch);
+    xg_front_options f = {
+        .import = {.shape = o.shape,
+                   .nshape = (uint32_t)o.nshape,
+                   .batch = o.batch,
+                   .external_data = !o.no_external_data},
+        .calibration_path = o.calibration_table,
+        .calib_inputs = o.calibration,
+        .weights_random = o.random_weights,
+    };
+    st = xg_front(a, l->path, &f, &l->machine->m->rq, &g->graph, &g->quant);
+    if (st != XG_OK) return st;
+    for (uint32_t i = 0; i < g->graph->log.n; i++) xg_note(l->x->ctx, "", "%s", g->graph->log.v[i]);
+    xg_bytes data;
+    char digest[65];
+    st = xg_read_file(a, l->path, &data);
+    if (st != XG_OK) return st;
+    xg_sha256_hex(data.p, data.n, digest);
+    g->input_digest = xg_strdup(a, digest);
+    return XG_OK;
+}
+
+xgc_status xgc_model_load(xgc *x, const char *path, const xgc_machine *m,
+                          const xgc_model_options *o, xgc_model **out) {
+    importing l = {.g = {.keep = true}, .x = x, .path = path, .machine = m, .o = o};
+    xgc_status st = xgc_guard(x, model_body, &l.g);
+    *out = st == XGC_OK ? l.model : NULL;
+    return st;
+}
+
+void xgc_model_free(xgc_model *g) {
+    if (g) xg_arena_free(g->arena);
+}
+
+static xg_status model_print_body(void *arg) {
+    printing *p = arg;
+    const xgc_model *g = p->what;
+    p->buf.arena = p->g.arena = xg_arena_new(p->x->ctx);
+    if (!strcmp(p->form, "xg")) return xg_graph_pack(p->x->ctx, g->graph, &p->buf);
+    if (!strcmp(p->form, "qoperator"))
+        return xg_export_qoperator(p->x->ctx, g->graph, true, &p->buf);
+    if (!strcmp(p->form, "text"))
+        xg_graph_print(g->graph, false, &p->buf);
+    else if (!strcmp(p->form, "text-data"))
+        xg_graph_print(g->graph, true, &p->buf);
+    else
+        return xgc_bad_form(p->x->ctx, p->form, "xg, text, text-data, qoperator");
+    return XG_OK;
+}
+
+xgc_status xgc_model_print(xgc *x, const xgc_model *g, const char *form, xgc_blob *out) {
+    return xgc_print_guard(x, model_print_body, g, form, out);
+}
