@@ -79,6 +79,7 @@ typedef struct xg_cost {
     uint64_t cycles;      /* engine busy, DDR waiting not included */
     uint64_t ddr_bytes;   /* moved over the DDR port; 0 = no DDR transfer */
     uint32_t ddr_bursts;  /* after splitting */
+    bool ddr_write;       /* else a read */
     uint64_t ddr_setup;   /* DDR transfers: the part of cycles before the first byte moves */
     uint64_t macs;        /* useful multiply-accumulates */
 } xg_cost;

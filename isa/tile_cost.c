@@ -29,6 +29,7 @@ static void transfer(const xg_machine *m, const xg_tile_operands *d, uint32_t st
     }
     out->ddr_bytes = runs * run;
     out->ddr_bursts = (uint32_t)xg_time_bursts(m, runs, run);
+    out->ddr_write = d->op == XG_T_SAVE;
     out->ddr_setup = (uint64_t)start + m->ddr.latency;
     out->cycles = xg_time_transfer(m, start, runs, run, words);
 }

@@ -36,17 +36,11 @@ __attribute__((target("avx2"))) static void dot_avx2(const int16_t *x, const int
                                                      size_t n, int32_t sum[PIXELS][CHANNELS]) {
     dot_body(x, w, ld, n, sum);
 }
-
-__attribute__((target("avx512f,avx512bw,avx512vl,prefer-vector-width=512"))) static void
-dot_avx512(const int16_t *x, const int16_t *w, size_t ld, size_t n, int32_t sum[PIXELS][CHANNELS]) {
-    dot_body(x, w, ld, n, sum);
-}
 #endif
 
 /* The same integers from each: only the speed differs. */
 static dot_fn *pick_dot(void) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return dot_avx512;
     if (__builtin_cpu_supports("avx2")) return dot_avx2;
 #endif
     return dot_plain;
