@@ -98,6 +98,9 @@ static void test_vectors(void **state) {
     assert_int_equal(v.cap, cap);
     xg_reserve(t->a, &v, cap + 1);
     assert_true(v.cap > cap);
+    xg_reserve(t->a, &v, 100000); /* more than twice */
+    assert_true(v.cap >= 100000);
+    v.v[99999] = 1;
     assert_int_equal(v.v[9999], 9999ull * 9999);
     struct pair {
         char a;
@@ -149,11 +152,32 @@ static xg_status outer(void *arg) {
     return XG_MISMATCH;
 }
 
+static xg_status outer_fails_too(void *arg) {
+    xg_test *t = arg;
+    if (xg_ctx_run(t->c, inner, t) != XG_NOMEM) return XG_INTERNAL;
+    xg_ctx_fail_alloc(t->c, 1);
+    xg_alloc(t->a, 1);
+    return XG_OK;
+}
+
 static void test_runs_nest(void **state) {
     xg_test *t = *state;
     assert_status(t->c, xg_ctx_run(t->c, outer, t), XG_MISMATCH);
     assert_int_equal(xg_diag_count(t->c), 1);
     assert_int_equal(xg_diag_at(t->c, 0)->status, XG_NOMEM);
+    assert_status(t->c, xg_ctx_run(t->c, outer_fails_too, t), XG_NOMEM);
+}
+
+/* Running out of memory is said however many diagnostics there are already. */
+static void test_no_memory_is_always_said(void **state) {
+    xg_test *t = *state;
+    for (size_t n = 0; n < 40; n++) {
+        assert_status(t->c, xg_ctx_run(t->c, inner, t), XG_NOMEM);
+        assert_int_equal(xg_diag_count(t->c), n + 1);
+        assert_said(t->c, "out of memory");
+        xg_diag_truncate(t->c, n);
+        xg_note(t->c, "", "note");
+    }
 }
 
 /* ---- diagnostics
@@ -208,6 +232,14 @@ static void test_buffers(void **state) {
     assert_string_equal(b.p + b.n - 2, " x");
     xg_puts(&b, "end");
     assert_string_equal(b.p + b.n - 4, "xend");
+    for (int len = 0; len < 600;
+         len++) { /* also where the text just fits, and where it just does not */
+        b = (xg_buf){.arena = t->a};
+        xg_putf(&b, "%*s", len, "");
+        xg_putf(&b, "%0*d", len + 1, 1);
+        assert_int_equal(b.n, 2 * len + 1);
+        assert_int_equal(strlen(b.p), 2 * len + 1);
+    }
 }
 
 static const char *quoted(xg_arena *a, const char *s, bool json) {
@@ -229,6 +261,8 @@ static void test_quoting(void **state) {
     assert_string_equal(quoted(t->a, "\x80", true), "\"\\u0080\"");
     assert_string_equal(quoted(t->a, "\xc0\xaf", true), "\"\\u00c0\\u00af\"");
     assert_string_equal(quoted(t->a, "\xe0\x80\xaf", true), "\"\\u00e0\\u0080\\u00af\"");
+    assert_string_equal(quoted(t->a, "\xe0\x9f\xbf", true), "\"\\u00e0\\u009f\\u00bf\"");
+    assert_string_equal(quoted(t->a, "\xf0\x8f\xbf\xbf", true), "\"\\u00f0\\u008f\\u00bf\\u00bf\"");
     assert_string_equal(quoted(t->a, "\xed\xa0\x80", true), "\"\\u00ed\\u00a0\\u0080\"");
     assert_string_equal(quoted(t->a, "\xe2\x82", true), "\"\\u00e2\\u0082\"");
     assert_string_equal(quoted(t->a, "\xf4\x90\x80\x80", true), "\"\\u00f4\\u0090\\u0080\\u0080\"");
@@ -294,6 +328,7 @@ static void test_map(void **state) {
     for (uint32_t i = 0; i < 50000; i++) {
         snprintf(key, sizeof(key), "key%u", i); /* the map keeps a copy: the buffer is used again */
         xg_map_set(&m, key, i);
+        assert_int_equal(xg_map_get(&m, "absent"), XG_NONE);
     }
     xg_map_set(&m, "key7", 70);
     xg_map_set(&m, "", 71);
@@ -520,6 +555,7 @@ int main(void) {
         TEST(test_vectors),
         TEST(test_absurd_sizes),
         TEST(test_runs_nest),
+        TEST(test_no_memory_is_always_said),
         TEST(test_diagnostics),
         TEST(test_status_names),
         TEST(test_buffers),
