@@ -155,9 +155,15 @@ int32_t xg_dp_requantise(const xg_rqrec *r, int64_t acc, int32_t mult, int32_t s
                          int32_t lo, int32_t hi) {
     if (r->method == XG_RQ_F32) {
         float v = (float)acc * bits_f32(mult);
-        return round_f32(v, (int64_t)lo - zp, (int64_t)hi - zp, XG_HALF_EVEN) + zp;
+        return round_f32(v, (int64_t)lo - zp, (int64_t)hi - zp, r->rounding[0]) + zp;
     }
     return saturate(rescale(r, acc, mult, shift), zp, lo, hi);
+}
+
+/* With zp_before_round the sum holds the zero point already (element-wise: in its constant). */
+static int32_t place_f32(const xg_rqrec *r, float v, int32_t zp, int32_t lo, int32_t hi) {
+    if (r->zp_before_round) zp = 0;
+    return round_f32(v, (int64_t)lo - zp, (int64_t)hi - zp, r->rounding[0]) + zp;
 }
 
 static int32_t add_f32(const xg_rqrec *r, const xg_dp_elew *e, int32_t a, int32_t b) {
@@ -168,7 +174,7 @@ static int32_t add_f32(const xg_rqrec *r, const xg_dp_elew *e, int32_t a, int32_
         float pa = (float)a * ra, pb = (float)b * rb;
         v = (f + pa) + pb;
     }
-    return round_f32(v, e->lo, e->hi, XG_HALF_EVEN);
+    return place_f32(r, v, e->zp_out, e->lo, e->hi);
 }
 
 static int32_t add(const xg_rqrec *r, const xg_dp_elew *e, int32_t a, int32_t b) {
@@ -194,19 +200,20 @@ int32_t xg_dp_elementwise(const xg_rqrec *r, const xg_dp_elew *e, int32_t a, int
     int32_t product = (a - e->zp_a) * (b - e->zp_b);
     if (r->method == XG_RQ_F32 && r->zp_before_round) {
         float v = (float)product * bits_f32(e->mult_o);
-        return round_f32(v + (float)e->zp_out, e->lo, e->hi, XG_HALF_EVEN);
+        return place_f32(r, v + (float)e->zp_out, 0, e->lo, e->hi);
     }
     return xg_dp_requantise(r, product, e->mult_o, e->shift_o, e->zp_out, e->lo, e->hi);
 }
 
 /* The float pooling unit: one accumulator, one divider, in the order in which the taps arrive. */
-static int32_t average_f32(const xg_dp_pool *p, const int8_t *x, int32_t n) {
+static int32_t average_f32(const xg_rqrec *r, const xg_dp_pool *p, const int8_t *x, int32_t n) {
     float m = bits_f32(p->mult);
     if (p->kind == 2) {
         int64_t sum = 0;
         for (int32_t i = 0; i < n; i++) sum += x[i] - p->zp_in;
         float v = (float)sum * m;
-        return round_f32(v, (int64_t)p->lo - p->zp_out, (int64_t)p->hi - p->zp_out, XG_HALF_EVEN) +
+        return round_f32(v, (int64_t)p->lo - p->zp_out, (int64_t)p->hi - p->zp_out,
+                         r->rounding[0]) +
                p->zp_out;
     }
     float sum = 0.0f;
@@ -216,7 +223,7 @@ static int32_t average_f32(const xg_dp_pool *p, const int8_t *x, int32_t n) {
     }
     float mean = sum / (float)p->count;
     float v = mean / bits_f32(p->mult2);
-    return round_f32(v + (float)p->zp_out, p->lo, p->hi, XG_HALF_EVEN);
+    return place_f32(r, r->zp_before_round ? v + (float)p->zp_out : v, p->zp_out, p->lo, p->hi);
 }
 
 /* Divider on magnitudes, then the sign: round half away. The raw values keep their zero point. */
@@ -229,7 +236,7 @@ static int32_t average_exact(const xg_dp_pool *p, const int8_t *x, int32_t n) {
 }
 
 int32_t xg_dp_average(const xg_rqrec *r, const xg_dp_pool *p, const int8_t *x, int32_t n) {
-    if (r->pool == XG_POOL_F32) return average_f32(p, x, n);
+    if (r->pool == XG_POOL_F32) return average_f32(r, p, x, n);
     if (r->pool == XG_POOL_EXACT) return average_exact(p, x, n);
     int64_t sum = 0;
     for (int32_t i = 0; i < n; i++) sum += x[i] - p->zp_in;

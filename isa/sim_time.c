@@ -199,7 +199,7 @@ static void account(sim *k, uint32_t c, uint32_t e) {
     t->busy += g->cost.cycles;
     if (!g->cost.ddr_bytes) return;
     if (spent > g->cost.cycles) t->wait[e] += spent - g->cost.cycles;
-    if (k->f->inst[k->seg->core[c].inst[g->inst].op].engine == k->f->inst[k->f->op_signal].engine)
+    if (g->cost.ddr_write)
         k->out->ddr_write_bytes += g->cost.ddr_bytes;
     else
         k->out->ddr_read_bytes += g->cost.ddr_bytes;
