@@ -193,9 +193,7 @@ static void npy_written(void **state) {
     }
 }
 
-/* ---- zip
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- zip ---- */
 
 typedef struct member {
     const char *name;
@@ -326,9 +324,7 @@ static void npz_overlap(void **state) {
     assert_said(t->c, "overlap");
 }
 
-/* ---- TensorProto
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- TensorProto ---- */
 
 static void put_field(file *f, int field, int wire) {
     put_le(f, (uint64_t)(field << 3 | wire), 1);

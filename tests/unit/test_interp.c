@@ -8,83 +8,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "xg_test.h"
+#include "interp_net.h"
 
 #include <math.h>
-
-/* ---- graphs of one node
- * ------------------------------------------------------------------------------ */
-
-static bool exercised[XG_OP_COUNT]; /* by run(); the last test wants all of them */
-
-typedef struct net {
-    xg_ctx *c;
-    xg_arena *a;
-    xg_graph *g;
-    const void *data[8]; /* of inputs, by tensor */
-    uint32_t in[8], nin;
-    uint32_t node;
-    xg_values v;
-} net;
-
-static net net_new(void **state) {
-    xg_test *t = *state;
-    return (net){.c = t->c, .a = t->a, .g = xg_graph_new(t->a, "net")};
-}
-
-#define DIMS(...)                                                                                  \
-    (sizeof((int64_t[]){__VA_ARGS__}) / 8), (const int64_t[]) {                                    \
-        __VA_ARGS__                                                                                \
-    }
-
-static void input(net *n, xg_dtype t, const xg_quant *q, const void *data, size_t rank,
-                  const int64_t *dim) {
-    xg_tensor x = {.name = "x", .dtype = t, .rank = (uint8_t)rank, .quant = q, .producer = XG_NONE};
-    memcpy(x.dim, dim, rank * sizeof *dim);
-    uint32_t i = xg_graph_add_tensor(n->g, &x);
-    xg_graph_add_input(n->g, i);
-    n->data[i] = data;
-    n->in[n->nin++] = i;
-}
-
-static void constant(net *n, xg_dtype t, const xg_quant *q, const void *data, size_t rank,
-                     const int64_t *dim) {
-    n->in[n->nin++] = xg_graph_add_const(n->g, "k", t, (uint8_t)rank, dim, data, q);
-}
-
-static xg_node *node(net *n, xg_op op) {
-    n->node = xg_graph_add_node(n->g, op, "node", n->in, n->nin, 1);
-    return xg_nodep(n->g, n->node);
-}
-
-static xg_tensor *output(const net *n) {
-    return xg_out(n->g, xg_nodep(n->g, n->node), 0);
-}
-
-static xg_status try_run(net *n, xg_dtype t, const xg_quant *q, const char *profile) {
-    output(n)->dtype = t;
-    output(n)->quant = q;
-    xg_graph_add_output(n->g, xg_nodep(n->g, n->node)->out[0]);
-    assert_ok(n->c, xg_graph_infer(n->c, n->g));
-    assert_ok(n->c, xg_graph_verify(n->c, n->g));
-    assert_int_equal(output(n)->dtype, t);
-    xg_values_init(&n->v, n->g, n->a);
-    for (uint32_t i = 0; i < n->nin; i++)
-        if (n->data[n->in[i]]) n->v.v[n->in[i]] = (void *)(uintptr_t)n->data[n->in[i]];
-    xg_rqrec rec;
-    if (profile) assert_true(xg_rqrec_profile(profile, &rec));
-    exercised[xg_nodep(n->g, n->node)->op] = true;
-    return xg_interp_run(n->c, &n->v, profile ? &rec : NULL);
-}
-
-static const void *run(net *n, xg_dtype t, const xg_quant *q) {
-    assert_ok(n->c, try_run(n, t, q, NULL));
-    return xg_values_get(&n->v, xg_nodep(n->g, n->node)->out[0]);
-}
-
-static const xg_quant *quant(const net *n, float scale, int32_t zp) {
-    return xg_quant_scalar(n->a, scale, zp);
-}
 
 static int64_t pick(uint64_t *s, int64_t lo, int64_t hi) {
     return lo + (int64_t)(xg_random(s) % (uint64_t)(hi - lo + 1));
@@ -119,9 +45,7 @@ static int32_t ort(int64_t acc, float sx, float sw, float sy, int32_t zy, int32_
     return (int32_t)nearbyintf(v) + zy;
 }
 
-/* ---- Conv
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Conv ---- */
 
 typedef struct conv_case {
     int64_t n, h, w, c, o, group, cg, oh, ow;
@@ -289,9 +213,7 @@ static void conv_f32(void **state) {
     }
 }
 
-/* ---- MatMul
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- MatMul ---- */
 
 static void matmul_f32(void **state) {
     uint64_t s = 7;
@@ -331,8 +253,7 @@ static void matmul_int(void **state) {
     }
 }
 
-/* ---- pools and reductions
- * ---------------------------------------------------------------------------------------- */
+/* ---- pools and reductions ---- */
 
 static const xg_window pool_window = {
     .kh = 3, .kw = 2, .sh = 2, .sw = 2, .dh = 1, .dw = 2, .pt = 1, .pl = 1, .pb = 1, .pr = 1};
@@ -460,9 +381,7 @@ static void reductions(void **state) {
     assert_int_equal(*(const int8_t *)run(&all, XG_I8, quant(&all, 0.1f, 0)), 9);
 }
 
-/* ---- element-wise
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- element-wise ops ---- */
 
 static void add_int(void **state) {
     uint64_t s = 11;
@@ -639,8 +558,7 @@ static void clip(void **state) {
     assert_true(yq[0] == -5 && yq[1] == 3 && yq[2] == 60);
 }
 
-/* ---- representation
- * ---------------------------------------------------------------------------------------------- */
+/* ---- representation ---- */
 
 static void quantize_ties(void **state) {
     net n = net_new(state);
@@ -744,9 +662,7 @@ static void batch_norm(void **state) {
     assert_true(y[0] == 1.5f && y[1] == -1 && y[2] == 3.5f && y[3] == 1);
 }
 
-/* ---- movement
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- movement ---- */
 
 static void reshape_and_transpose(void **state) {
     net r = net_new(state), t = net_new(state);
@@ -821,88 +737,7 @@ static void concat(void **state) {
     assert_memory_equal(run(&p, XG_I64, NULL), ((const int64_t[]){1, 2, 3}), 24);
 }
 
-/* ---- proofs, inputs, errors
- * ----------------------------------------------------------------------------------------- */
-
-/* x: i8 with zp 0 (magnitude 128); 255 weights of 127, bias b. */
-static xg_status prove_sum(void **state, int32_t bias, uint8_t acc_bits, int64_t hi_of_producer) {
-    net n = net_new(state);
-    int8_t w[255];
-    memset(w, 127, sizeof w);
-    int8_t *x = xg_alloc(n.a, 255);
-    input(&n, XG_I8, quant(&n, 1, 0), x, DIMS(1, 1, 1, 255));
-    xg_node *c = node(&n, XG_OP_Clip);
-    xg_set_ai(c, XG_ATTR_lo, -hi_of_producer);
-    xg_set_ai(c, XG_ATTR_hi, hi_of_producer);
-    output(&n)->dtype = XG_I8;
-    output(&n)->quant = quant(&n, 1, 0);
-    n.in[0] = c->out[0];
-    constant(&n, XG_I8, quant(&n, 1, 0), xg_memdup(n.a, w, sizeof w), DIMS(1, 1, 1, 255));
-    constant(&n, XG_I32, NULL, xg_memdup(n.a, &bias, 4), DIMS(1));
-    node(&n, XG_OP_Conv);
-    output(&n)->quant = quant(&n, 1, 0);
-    output(&n)->dtype = XG_I8;
-    xg_graph_add_output(n.g, xg_nodep(n.g, n.node)->out[0]);
-    assert_ok(n.c, xg_graph_infer(n.c, n.g));
-    xg_rqrec rec;
-    assert_true(xg_rqrec_profile("ort", &rec));
-    rec.acc_bits = acc_bits;
-    return xg_prove_accumulators(n.c, n.g, &rec);
-}
-
-static void accumulators(void **state) {
-    const int64_t sum = (int64_t)255 * 127 * 128, limit = ((int64_t)1 << 23) - 1;
-    xg_test *t = *state;
-    assert_ok(t->c, prove_sum(state, (int32_t)(limit - sum), 24, 128));
-    assert_status(t->c, prove_sum(state, (int32_t)(limit - sum + 1), 24, 128), XG_LIMIT);
-    assert_said(t->c, "25 bits");
-    assert_status(t->c, prove_sum(state, (int32_t)(sum - limit - 1), 24, 128), XG_LIMIT);
-    assert_ok(t->c, prove_sum(state, (int32_t)(limit - sum + 1), 24,
-                              127)); /* the clamp before it helps */
-    assert_ok(t->c, prove_sum(state, INT32_MIN + 1 + (int32_t)sum, 32, 128));
-    assert_status(t->c, prove_sum(state, INT32_MIN, 32, 128), XG_LIMIT);
-}
-
-static void fill(void **state) {
-    net n = net_new(state);
-    input(&n, XG_F32, NULL, NULL, DIMS(1, 50));
-    uint32_t in = n.in[0];
-    xg_set_ais(n.g, node(&n, XG_OP_Transpose), XG_ATTR_perm, (const int64_t[]){1, 0}, 2);
-    n.in[0] = xg_nodep(n.g, n.node)->out[0];
-    node(&n, XG_OP_Quantize);
-    output(&n)->dtype = XG_U8;
-    output(&n)->quant = quant(&n, 0.5f, 28);
-    xg_graph_add_output(n.g, xg_nodep(n.g, n.node)->out[0]);
-    assert_ok(n.c, xg_graph_infer(n.c, n.g));
-    float first[50];
-    static const char *const kinds[] = {"random", "random", "min", "max", "zero"};
-    for (int k = 0; k < 5; k++) {
-        xg_values_init(&n.v, n.g, n.a);
-        assert_ok(n.c, xg_values_fill(n.c, &n.v, kinds[k], 42));
-        const float *x = n.v.v[in];
-        float lo = INFINITY, hi = -INFINITY;
-        for (int i = 0; i < 50; i++) {
-            lo = fminf(lo, x[i]);
-            hi = fmaxf(hi, x[i]);
-        }
-        if (k == 0) memcpy(first, x, sizeof first);
-        if (k == 1) assert_memory_equal(first, x, sizeof first);
-        if (k < 2) assert_true(lo >= -14 && lo < 0 && hi > 50 && hi <= 113.5f);
-        if (k == 2) assert_true(lo == -14 && hi == -14);
-        if (k == 3) assert_true(lo == 113.5f && hi == 113.5f);
-        if (k == 4) assert_true(lo == 0 && hi == 0);
-    }
-    assert_status(n.c, xg_values_fill(n.c, &n.v, "ramp", 1), XG_USAGE);
-    net q = net_new(state);
-    input(&q, XG_U8, quant(&q, 1, 77), NULL, DIMS(300));
-    xg_graph_add_output(q.g, q.in[0]);
-    static const int want[3] = {0, 255, 77};
-    for (int k = 2; k < 5; k++) {
-        xg_values_init(&q.v, q.g, q.a);
-        assert_ok(q.c, xg_values_fill(q.c, &q.v, kinds[k], 1));
-        assert_int_equal(((const uint8_t *)q.v.v[q.in[0]])[299], want[k - 2]);
-    }
-}
+/* ---- errors ---- */
 
 static void missing_input(void **state) {
     net n = net_new(state);
@@ -979,8 +814,6 @@ int main(void) {
         TEST(slice_and_gather),
         TEST(pad),
         TEST(concat),
-        TEST(accumulators),
-        TEST(fill),
         TEST(missing_input),
         TEST(allocation_failure),
         TEST(every_operator),
