@@ -1,0 +1,26 @@
+/* What the printer and the parser of .xs text (XS.md) share. Internal to assembler/. */
+#ifndef XG_XS_H
+#define XG_XS_H
+
+#include "assembler/program.h"
+
+enum { XG_XS_VERSION = 1, XG_XS_HEX_BYTES = 32 };
+
+/* Names of the DDR regions, by number; ends with NULL. */
+extern const char *const xg_xs_region_names[XG_REGIONS + 1];
+/* The value of an operand that a line of assembly leaves out: 1 for what counts from one and
+ * usually is one (kernel, strides, dilations, interleave, fold), else 0. */
+int32_t xg_xs_default(const char *operand);
+
+/* Numbers of a place, by key: X(key, member). A zero is left out in text. */
+#define XG_XS_PLACE(X)                                                                             \
+    X(addr, addr)                                                                                  \
+    X(row, row_step)                                                                               \
+    X(pix, pix_step)                                                                               \
+    X(image, image_step)                                                                           \
+    X(row0, row0)                                                                                  \
+    X(ring, ring)                                                                                  \
+    X(il, il)                                                                                      \
+    X(lane, lane)
+
+#endif
