@@ -84,6 +84,10 @@ static const char *check_pool(const asker *k) {
     if (!why && k->n->op == XG_OP_MaxPool && !xg_quant_equal(x, y))
         why = "input and output scales differ";
     xg_poolrq q;
+    bool border = (w.pt | w.pl | w.pb | w.pr) || xg_ai(k->n, XG_ATTR_ceil_mode);
+    for (int32_t n = 1; border && !why && k->n->op == XG_OP_AvgPool && n < w.kh * w.kw; n++)
+        if (!xg_pool_derive(&k->m->rq, x->scale[0], y->scale[0], n, false, &q))
+            why = xg_strf(k->a, "the machine cannot average %d values, as at its border", n);
     if (!why && k->n->op == XG_OP_AvgPool &&
         !xg_pool_derive(&k->m->rq, x->scale[0], y->scale[0], w.kh * w.kw, false, &q))
         why = xg_strf(k->a, "the machine cannot average %d values from scale %g to scale %g",
@@ -137,6 +141,7 @@ static const char *check_lut(const asker *k) {
 
 static const char *check_concat(const asker *k) {
     const xg_quant *y = xg_out(k->g, k->n, 0)->quant;
+    if (xg_out(k->g, k->n, 0)->rank > 1 && xg_ai(k->n, XG_ATTR_axis) == 0) return "it joins images";
     for (uint32_t i = 0; i < k->n->nin; i++) {
         const xg_tensor *x = xg_in(k->g, k->n, i);
         const char *why = check_map(k, x);

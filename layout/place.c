@@ -238,7 +238,7 @@ static void place_concat_members(place_ctx *c) {
             uint32_t t = n->in[k];
             const xg_place *pl = &c->p->place[n->out[0]].place;
             const xg_tensor *x = xg_tensorp(c->g, t);
-            if (c->p->place[t].root == n->out[0]) place_inside(c->p, t, n->out[0], offset);
+            if (xg_lies_inside(c->p, n, k)) place_inside(c->p, t, n->out[0], offset);
             offset += (uint64_t)x->dim[axis] * axis_step(pl, axis4(x->rank, axis));
         }
     }
@@ -299,6 +299,13 @@ uint32_t xg_add_piece(xg_plan *p, const xg_piece *want) {
     p->region_bytes[XG_REG_CONST] += align_up(made.bytes);
     xg_push(p->arena, &p->piece, made);
     return p->piece.n - 1;
+}
+
+bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k) {
+    if (p->place[concat->in[k]].root != concat->out[0]) return false;
+    for (uint32_t j = 0; j < k; j++)
+        if (concat->in[j] == concat->in[k]) return false;
+    return true;
 }
 
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s) {

@@ -103,6 +103,9 @@ struct xg_plan {
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
 XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);
+/* True when operand k of a concat needs no copy: its producer writes it into the result (a tensor given twice lies
+ * there once). */
+bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k);
 /* The place of a slice's first element. */
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);
 uint32_t xg_add_piece(xg_plan *p, const xg_piece *want);

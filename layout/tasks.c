@@ -492,52 +492,73 @@ static void copy_operand(gen *g, uint32_t node, uint32_t k, xg_slice from, xg_sl
     g->b->tile++;
 }
 
-/* Largest number of rows whose slice fits a quarter of the feature-map memory (copies are
- * double-buffered twice). */
-static uint32_t copy_rows(const gen *g, const xg_slice *s) {
-    xg_slice one = *s;
-    uint32_t rows = s->h1 - s->h0;
-    while (rows > 1) {
-        one.h1 = one.h0 + rows;
-        if (xg_fm_words(g->m, &one, 1) * 4 <= g->m->tile.fm_depth) break;
-        rows = (rows + 1) / 2;
+/* Size of the parts in which a slice is copied: a quarter of the feature-map memory at most, so
+ * that copies overlap. */
+static xg_slice copy_part(const gen *g, const xg_slice *s) {
+    xg_slice p = {0, 0, s->h1 - s->h0, 0, s->w1 - s->w0, 0, s->c1 - s->c0};
+    uint32_t icp = g->m->tile.icp;
+    while (xg_fm_words(g->m, &p, 1) * (uint64_t)4 > g->m->tile.fm_depth) {
+        if (p.h1 > g->m->tile.pp)
+            p.h1 = (p.h1 + 1) / 2;
+        else if (p.w1 > 1)
+            p.w1 = (p.w1 + 1) / 2;
+        else if (p.c1 > icp)
+            p.c1 = (p.c1 / 2 + icp - 1) / icp * icp;
+        else
+            break;
     }
-    return rows;
+    return p;
+}
+
+/* The same slice in the coordinates of the concat's result, where the operand begins at `at` on
+ * `axis`. */
+static xg_slice in_result(xg_slice s, uint8_t rank, int64_t axis, int64_t at) {
+    uint32_t by = (uint32_t)at;
+    switch (rank - axis) {
+    case 1:
+        s.c0 += by, s.c1 += by;
+        break;
+    case 2:
+        s.w0 += by, s.w1 += by;
+        break;
+    default:
+        s.h0 += by, s.h1 += by;
+    }
+    return s;
+}
+
+static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, int64_t at,
+                       uint32_t *turn) {
+    const xg_node *n = xg_nodep(g->g, node);
+    xg_slice whole = xg_slice_whole(xg_in(g->g, n, k), image), part = copy_part(g, &whole);
+    int64_t axis = xg_ai(n, XG_ATTR_axis);
+    for (uint32_t h = 0; h < whole.h1; h += part.h1)
+        for (uint32_t w = 0; w < whole.w1; w += part.w1)
+            for (uint32_t c = 0; c < whole.c1; c += part.c1) {
+                uint32_t mine = g->grp->strategy.split == XG_SPLIT_IMAGE ? image : (*turn)++;
+                if (mine % g->m->cores != g->b->core_idx) continue;
+                xg_slice s = {image,
+                              h,
+                              (uint32_t)xg_min(h + part.h1, whole.h1),
+                              w,
+                              (uint32_t)xg_min(w + part.w1, whole.w1),
+                              c,
+                              (uint32_t)xg_min(c + part.c1, whole.c1)};
+                copy_operand(g, node, k, s, in_result(s, xg_out(g->g, n, 0)->rank, axis, at));
+            }
 }
 
 static void concat_group(gen *g) {
-    uint32_t node = g->grp->node[0];
+    uint32_t node = g->grp->node[0], turn = 0;
     const xg_node *n = xg_nodep(g->g, node);
-    int64_t axis = xg_ai(n, XG_ATTR_axis), rank = xg_out(g->g, n, 0)->rank, at = 0;
-    uint32_t cores = g->m->cores, turn = 0;
+    int64_t at = 0;
     for (uint32_t k = 0; k < n->nin; k++) {
         const xg_tensor *x = xg_in(g->g, n, k);
         int64_t d[4];
         xg_dims4(x, d);
-        bool inside = g->plan->place[n->in[k]].root == n->out[0];
-        for (uint32_t img = 0; img < d[0] && !inside; img++) {
-            xg_slice from = xg_slice_whole(x, img);
-            uint32_t step = copy_rows(g, &from), rows = from.h1;
-            for (uint32_t h = 0; h < rows; h += step, turn++) {
-                uint32_t mine = g->grp->strategy.split == XG_SPLIT_IMAGE ? img : turn;
-                if (mine % cores != g->b->core_idx) continue;
-                from.h0 = h;
-                from.h1 = (uint32_t)xg_min(h + step, rows);
-                xg_slice to = from;
-                int64_t from_end =
-                    rank - axis; /* 1: channels, 2: columns, 3: rows (rank 4); batch: rank */
-                if (axis == 0)
-                    to.n += (uint32_t)at;
-                else if (from_end == 1)
-                    to.c0 += (uint32_t)at, to.c1 += (uint32_t)at;
-                else if (from_end == 2)
-                    to.w0 += (uint32_t)at, to.w1 += (uint32_t)at;
-                else
-                    to.h0 += (uint32_t)at, to.h1 += (uint32_t)at;
-                copy_operand(g, node, k, from, to);
-            }
-        }
-        at += x->dim[axis];
+        for (uint32_t image = 0; image < d[0] && !xg_lies_inside(g->plan, n, k); image++)
+            copy_image(g, node, k, image, at, &turn);
+        at += x->dim[xg_ai(n, XG_ATTR_axis)];
     }
 }
 

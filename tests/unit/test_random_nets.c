@@ -1,0 +1,119 @@
+/* Random networks, all shipped machines, both strategies: simulator (program order, shuffled order,
+ * cycle simulator) equals interpreter in every element; plans survive print and parse. Arguments:
+ * [first seed] [number of networks]. Default 0 and 1000 (or XGC_RANDOM_NETS). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "layout/plan.h"
+#include "random_net.h"
+#include "validate/check.h"
+#include "xgraph/import.h"
+
+#include <stdlib.h>
+
+static const char *const strategies[] = {"layer", "greedy"};
+
+static void print_diags(xg_ctx *c, uint64_t seed, const char *machine, const char *strategy) {
+    for (size_t i = 0; i < xg_diag_count(c) && i < 6; i++)
+        fprintf(stderr, "seed %llu %s %s: %s: %s\n", (unsigned long long)seed, machine, strategy,
+                xg_diag_at(c, i)->where, xg_diag_at(c, i)->text);
+}
+
+static xg_status plan_round_trip(xg_arena *a, const xg_plan *p, const xg_graph *g,
+                                 const xg_machine *m) {
+    xg_buf one = {.arena = a}, two = {.arena = a};
+    xg_plan *again;
+    xg_plan_print(p, &one);
+    xg_status st = xg_plan_parse(a, g, m, "plan", one.p, one.n, &again);
+    if (st != XG_OK) return st;
+    xg_plan_print(again, &two);
+    /* the strategy's name is replaced by the file's */
+    const char *x = strchr(one.p, '\n'), *y = strchr(two.p, '\n');
+    return one.n && x && y && !strcmp(x, y)
+               ? XG_OK
+               : xg_error(xg_arena_ctx(a), XG_MISMATCH, "plan", "print(parse(print)) differs");
+}
+
+typedef struct tally {
+    uint64_t nets, programs, accel_nodes, nodes, elements;
+} tally;
+
+static xg_status one_program(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                             const char *strategy, uint64_t seed, tally *sum) {
+    xg_selection sel;
+    xg_plan *plan;
+    xg_program *prog;
+    xg_check_result r = {0};
+    xg_status st = xg_select(a, g, m, strategy, &sel);
+    if (st == XG_OK) st = xg_selection_check(a, &sel, m);
+    if (st == XG_OK) st = xg_plan_make(a, &sel, m, &plan);
+    if (st == XG_OK && seed % 10 == 0) st = plan_round_trip(a, plan, g, m);
+    if (st == XG_OK) st = xg_lower(a, plan, &prog);
+    if (st != XG_OK) return st;
+    static const char *const fills[] = {"random", "min", "max", "zero"};
+    const char *fill = seed % 4 == 3 ? fills[seed / 4 % 4] : fills[0];
+    xg_check_options o = {.fill = &fill, .nfill = 1, .seed = seed + 1};
+    st = xg_check(a, m, g, prog, &o, &r);
+    if (st != XG_OK) return st;
+    for (uint32_t i = 0; i < sel.group.n; i++)
+        sum->accel_nodes += sel.group.v[i].where == XG_ON_ACCEL ? sel.group.v[i].nnode : 0;
+    sum->nodes += g->node.n;
+    sum->elements += r.elements;
+    sum->programs++;
+    if (r.equal) return XG_OK;
+    xg_buf text = {.arena = a};
+    xg_check_print_text(&r, true, &text);
+    return xg_error(xg_arena_ctx(a), XG_MISMATCH, "check", "%s", text.p);
+}
+
+static xg_status one_net(uint64_t seed, tally *sum) {
+    const char *const *names = xg_machine_names();
+    uint32_t count = 0;
+    while (names[count]) count++;
+    xg_ctx *c = xg_ctx_new();
+    xg_arena *a = xg_arena_new(c);
+    xg_machine *m;
+    const char *machine = names[seed % count], *strategy = strategies[seed / count % 2];
+    xg_status st = xg_machine_load(a, machine, NULL, &m);
+    xg_graph *g = st == XG_OK ? random_net(a, &m->rq, seed, 3 + (uint32_t)(seed % 12)) : NULL;
+    if (g) st = xg_graph_verify(c, g);
+    if (g && st == XG_OK) {
+        xg_graph *compact;
+        st = xg_graph_compact(c, g, a, &compact);
+        if (st == XG_OK) st = one_program(a, compact, m, strategy, seed, sum);
+        sum->nets++;
+    }
+    if (st != XG_OK) print_diags(c, seed, machine, strategy);
+    xg_ctx_free(c);
+    return st;
+}
+
+static uint64_t first_seed, networks = 1000;
+
+static void random_networks(void **state) {
+    (void)state;
+    tally sum = {0};
+    uint32_t bad = 0;
+    for (uint64_t s = first_seed; s < first_seed + networks && bad < 10; s++)
+        bad += one_net(s, &sum) != XG_OK;
+    printf("%llu networks, %llu programs, %llu of %llu nodes on the accelerator, %llu elements "
+           "compared, %u failed\n",
+           (unsigned long long)sum.nets, (unsigned long long)sum.programs,
+           (unsigned long long)sum.accel_nodes, (unsigned long long)sum.nodes,
+           (unsigned long long)sum.elements, bad);
+    assert_int_equal(bad, 0);
+    assert_true(sum.accel_nodes * 10 >
+                sum.nodes * 8); /* the machines, not the host, must be tested */
+}
+
+int main(int argc, char **argv) {
+    const char *env = getenv("XGC_RANDOM_NETS");
+    if (env) networks = strtoull(env, NULL, 10);
+    if (argc > 1) first_seed = strtoull(argv[1], NULL, 10);
+    if (argc > 2) networks = strtoull(argv[2], NULL, 10);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_networks)};
+    return cmocka_run_group_tests_name("random_nets", tests, NULL, NULL) != 0;
+}
