@@ -25,7 +25,7 @@
 
 #define SMALL_ALIGN       ((size_t)16)
 #define BIG_ALIGN         ((size_t)64)
-#define BIG_BYTES         ((size_t)4096) /* from here on a block stands alone and is aligned to 64 */
+#define BIG_BYTES         ((size_t)4096)    /* from here on a block stands alone, aligned to 64 */
 #define FIRST_CHUNK_BYTES ((size_t)4096)    /* chunks double from here ... */
 #define LAST_CHUNK_BYTES  ((size_t)1 << 20) /* ... to here */
 /* A single request above this is out of memory without asking: it can only come from a hostile

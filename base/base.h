@@ -37,8 +37,7 @@ typedef enum xg_status {
 #define XG_NONE         UINT32_MAX
 #define XG_COUNT(a)     (sizeof(a) / sizeof(*(a)))
 
-/* ---- context and diagnostics ------------------------------------------------------------------
- */
+/* ---- context and diagnostics ----------------------------------------------------------------- */
 
 typedef enum xg_severity { XG_NOTE, XG_WARNING, XG_ERROR } xg_severity;
 
@@ -77,8 +76,7 @@ const char *xg_status_text(xg_status s);
 /* Test hook: the n-th allocation from now on fails (0 = never). */
 void xg_ctx_fail_alloc(xg_ctx *c, uint64_t n);
 
-/* ---- arenas -------------------------------------------------------------------------------------
- */
+/* ---- arenas ---------------------------------------------------------------------------------- */
 
 /* A new arena of this context. Freed by xg_arena_free() or, at the latest, with the context. */
 xg_arena *xg_arena_new(xg_ctx *c);
@@ -101,8 +99,7 @@ void *xg_memdup(xg_arena *a, const void *p, size_t n);
 #define xg_new(a, T)     ((T *)xg_alloc((a), sizeof(T)))
 #define xg_newn(a, T, n) ((T *)xg_alloc_array((a), (n), sizeof(T)))
 
-/* ---- vectors: XG_VEC(int) v = {0}; xg_push(arena, &v, 3); v.v[0]; v.n
- * ---------------------------- */
+/* ---- vectors: XG_VEC(int) v = {0}; xg_push(arena, &v, 3); v.v[0]; v.n ------------------------ */
 
 #define XG_VEC(T)                                                                                  \
     struct {                                                                                       \
@@ -119,8 +116,7 @@ void xg_vec_grow(xg_arena *a, void **v, uint32_t *cap, uint32_t n, uint32_t want
 #define xg_push(a, vec, ...)                                                                       \
     (xg_reserve((a), (vec), (vec)->n + 1), (vec)->v[(vec)->n++] = (__VA_ARGS__))
 
-/* ---- text buffers
- * --------------------------------------------------------------------------------- */
+/* ---- text buffers ---------------------------------------------------------------------------- */
 
 /* Growable bytes in an arena; always followed by a NUL. Zero-initialise with its arena set. */
 typedef struct xg_buf {
@@ -137,8 +133,7 @@ void xg_put_quoted(xg_buf *b, const char *s, bool json);
  * "-inf"). */
 void xg_put_f32(xg_buf *b, float f);
 
-/* ---- files
- * ------------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 typedef struct xg_bytes {
     const uint8_t *p;
@@ -153,8 +148,7 @@ XG_MUST_USE xg_status xg_write_file(xg_ctx *c, const char *path, const void *p, 
 /* SHA-256 as 64 hexadecimal digits + NUL. */
 void xg_sha256_hex(const void *p, size_t n, char out[65]);
 
-/* ---- checked arithmetic
- * ------------------------------------------------------------------------------ */
+/* ---- checked arithmetic ---------------------------------------------------------------------- */
 
 static inline bool xg_mul_ok(uint64_t a, uint64_t b, uint64_t *r) {
     return !__builtin_mul_overflow(a, b, r);

@@ -17,8 +17,7 @@ static bool is_std(const char *path) {
     return strcmp(path, "-") == 0;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Registered with the arena before anything is opened, so that unwinding closes and unmaps. */
 typedef struct source {
@@ -95,8 +94,7 @@ xg_status xg_read_file(xg_arena *a, const char *path, xg_bytes *out) {
     return r;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* All functions from here on return 0 or an errno value and allocate nothing: nothing can leak a
  * descriptor or leave a temporary file behind. */

@@ -3,8 +3,7 @@
 
 #include <math.h>
 
-/* ---- rounding
- * ------------------------------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 /* Whether floor + 1 is meant: cmp = sign of (fraction - 1/2), negative = sign of the value, odd =
  * of floor. */
@@ -79,8 +78,7 @@ int32_t xg_fixed_round_f32(float v, int64_t zp, int32_t lo, int32_t hi, xg_round
     return (int32_t)xg_clamp(round_f32(clamp_f32(v, lo - zp, hi - zp), mode) + zp, lo, hi);
 }
 
-/* ---- constants
- * ------------------------------------------------------------------------------------------ */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 bool xg_fixed_log2(double v, int32_t *out) {
     int e;
@@ -159,9 +157,7 @@ bool xg_rq_derive(const xg_rqrec *r, const float *num, int nnum, float den, xg_r
                                     : xg_fixed_derive_real(r, real, out);
 }
 
-/* ---- use
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- use ------------------------------------------------------------------------------------- */
 
 int64_t xg_fixed_scale(const xg_rqrec *r, xg_rq q, int64_t v) {
     switch (r->method) {

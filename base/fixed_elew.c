@@ -12,8 +12,7 @@ static int32_t finish(int64_t v, int32_t zp, int32_t lo, int32_t hi) {
     return (int32_t)(xg_clamp(v, (int64_t)lo - zp, (int64_t)hi - zp) + zp);
 }
 
-/* ---- addition
- * ------------------------------------------------------------------------------------------- */
+/* ---- addition -------------------------------------------------------------------------------- */
 
 /* ONNX Runtime, QLinearAdd on x86 (core/mlas/lib/qladd.cpp). Its conversion to int32 is not clamped
  * first; scales whose results could leave int32 are refused, so that clamping first is the same. */
@@ -126,8 +125,7 @@ int32_t xg_add_apply(const xg_rqrec *r, const xg_addrq *q, int32_t a, int32_t b,
     return finish(y, q->zy, lo, hi);
 }
 
-/* ---- multiplication
- * ------------------------------------------------------------------------------------- */
+/* ---- multiplication -------------------------------------------------------------------------- */
 
 bool xg_mul_derive(const xg_rqrec *r, float sa, float sb, float sy, xg_rq *out) {
     return xg_rq_derive(r, (float[]){sa, sb}, 2, sy, out);
@@ -141,8 +139,7 @@ int32_t xg_mul_apply(const xg_rqrec *r, xg_rq q, int32_t prod, int32_t zy, int32
     return xg_fixed_round_f32(v, 0, lo, hi, r->rounding[0]);
 }
 
-/* ---- average pooling
- * ------------------------------------------------------------------------------------ */
+/* ---- average pooling ------------------------------------------------------------------------- */
 
 /* k / 2^s for 1 / n. The DPU's published constants for square windows, else the nearest fraction
  * with 2^s < 128 n, the smallest s of equals (Vitis AI: average pooling of the CPU reference). */

@@ -1,4 +1,4 @@
-/* A writer of JSON into a text buffer: commas and nesting are its business. Pretty-printed, two blanks. */
+/* A writer of JSON into a text buffer: commas and nesting are its business. Indented by two. */
 #ifndef XG_JSON_H
 #define XG_JSON_H
 

@@ -274,8 +274,7 @@ xg_status xg_reader_next(xg_reader *r, bool *more) {
     return XG_OK;
 }
 
-/* ---- asking a line
- * ------------------------------------------------------------------------------------------ */
+/* ---- asking a line --------------------------------------------------------------------------- */
 
 const xg_item *xg_line_pos(const xg_line *l, uint32_t i) {
     for (uint32_t k = 0; k < l->nitem; k++) {

@@ -8,8 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* ---- arenas
- * ------------------------------------------------------------------------------------------- */
+/* ---- arenas ---------------------------------------------------------------------------------- */
 
 static void test_alloc_zero_aligned(void **state) {
     xg_test *t = *state;
@@ -111,8 +110,7 @@ static void test_vectors(void **state) {
     assert_int_equal(w.v[0].b, 2);
 }
 
-/* ---- running out of memory
- * ---------------------------------------------------------------------------- */
+/* ---- running out of memory ------------------------------------------------------------------- */
 
 static xg_status array_overflow(void *arg) {
     xg_alloc_array(arg, SIZE_MAX / 2, 3);
@@ -180,8 +178,7 @@ static void test_no_memory_is_always_said(void **state) {
     }
 }
 
-/* ---- diagnostics
- * ---------------------------------------------------------------------------------------- */
+/* ---- diagnostics ----------------------------------------------------------------------------- */
 
 static void test_diagnostics(void **state) {
     xg_test *t = *state;
@@ -215,8 +212,7 @@ static void test_status_names(void **state) {
     assert_string_equal(xg_status_text((xg_status)-1), "?");
 }
 
-/* ---- buffers
- * --------------------------------------------------------------------------------------------- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static void test_buffers(void **state) {
     xg_test *t = *state;
@@ -317,8 +313,7 @@ static void test_locale_has_no_say(void **state) {
     assert_string_equal(s, "1.5");
 }
 
-/* ---- map and hashes
- * ---------------------------------------------------------------------------------------- */
+/* ---- map and hashes -------------------------------------------------------------------------- */
 
 static void test_map(void **state) {
     xg_test *t = *state;
@@ -370,9 +365,7 @@ static void test_arithmetic(void **state) {
     assert_true(xg_random(&s) == 0xe220a8397b1dcdafu);
 }
 
-/* ---- files
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Each file test works in a folder of its own and counts what stands in it. */
 static char *make_folder(xg_arena *a) {
@@ -512,8 +505,7 @@ static void test_file_std(void **state) {
     count_and_clear(t->a, dir, true);
 }
 
-/* ---- the law of allocation failure
- * --------------------------------------------------------------------------- */
+/* ---- the law of allocation failure ----------------------------------------------------------- */
 
 static xg_status scenario(void *arg) {
     xg_test_case *k = arg;

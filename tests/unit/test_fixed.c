@@ -10,8 +10,7 @@ typedef unsigned __int128 u128;
 
 #define MODES 6
 
-/* ---- oracle: rounding
- * ------------------------------------------------------------------------------------ */
+/* ---- oracle: rounding ------------------------------------------------------------------------ */
 
 /* round(+-num / den) from the magnitude's quotient and remainder; num < 2^126. */
 static __int128 oracle_round(bool negative, u128 num, u128 den, xg_rounding mode) {
@@ -162,8 +161,7 @@ static float float_of(int32_t b) {
     return f;
 }
 
-/* ---- random values
- * ------------------------------------------------------------------------------------------- */
+/* ---- random values --------------------------------------------------------------------------- */
 
 static int64_t between(uint64_t *seed, int64_t lo, int64_t hi) {
     return lo + (int64_t)(xg_random(seed) % (uint64_t)(hi - lo + 1));
@@ -188,9 +186,7 @@ static void expect_same(int64_t got, __int128 want, const char *what, int64_t a,
              (long long)c, (long long)got, (long long)want);
 }
 
-/* ---- rounding
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 static void test_published_examples(void **state) {
     (void)state;
@@ -271,9 +267,7 @@ static void test_round_shift_limits(void **state) {
     assert_true(xg_round_shift(-((__int128)1 << 120), 1, XG_FLOOR) == INT64_MIN);
 }
 
-/* ---- requantisation
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- requantisation -------------------------------------------------------------------------- */
 
 static int64_t oracle_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int zp, int lo, int hi) {
     switch (r->method) {
@@ -370,8 +364,7 @@ static void test_requantise_hostile(void **state) {
     }
 }
 
-/* ---- identities from outside
- * ------------------------------------------------------------------------------------- */
+/* ---- identities from outside ----------------------------------------------------------------- */
 
 /* gemmlowp's two steps, as its paper and TFLite's kernels define them: a doubling high multiply
  * with a nudge that depends on the sign and a truncating division; a division by a power of two,
@@ -456,9 +449,7 @@ static void test_ort_identity(void **state) {
     }
 }
 
-/* ---- derivation
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- derivation ------------------------------------------------------------------------------ */
 
 /* num / den to 53 bits half even (a double), then to mul_bits half away, by long division. */
 static void oracle_multiplier(u128 n, u128 d, int exp, int mul_bits, int64_t *mult, int *e) {
@@ -603,9 +594,7 @@ static void test_derive_refuses(void **state) {
     assert_int_equal(q.mult, 0);
 }
 
-/* ---- element-wise
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- element-wise ---------------------------------------------------------------------------- */
 
 static void test_add_f32(void **state) {
     (void)state;
@@ -778,9 +767,7 @@ static void test_multiply(void **state) {
     }
 }
 
-/* ---- pooling
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- pooling --------------------------------------------------------------------------------- */
 
 static void test_pool_f32(void **state) {
     (void)state;
@@ -901,8 +888,7 @@ static void test_pool_exact(void **state) {
     }
 }
 
-/* ---- quantise and dequantise
- * --------------------------------------------------------------------------------------------- */
+/* ---- quantise and dequantise ----------------------------------------------------------------- */
 
 static void test_quantise(void **state) {
     (void)state;
@@ -930,9 +916,7 @@ static void test_quantise(void **state) {
     }
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void test_records_print(void **state) {
     xg_test *t = *state;

@@ -30,8 +30,7 @@ static void expect_error(xg_test *t, const char *text, const char *where, const 
     assert_string_equal(xg_diag_at(t->c, xg_diag_count(t->c) - 1)->where, where);
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void test_line(void **state) {
     xg_test *t = *state;
@@ -150,9 +149,7 @@ static void test_twins_on_long_lines(void **state) {
     assert_said(t->c, "'k77=' stands twice");
 }
 
-/* ---- numbers
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static void test_integers(void **state) {
     xg_test *t = *state;
@@ -232,9 +229,7 @@ static void test_f32_round_trip(void **state) {
     }
 }
 
-/* ---- laws
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- laws ------------------------------------------------------------------------------------ */
 
 static const char *random_text(xg_arena *a, uint64_t *seed) {
     uint32_t n = (uint32_t)(xg_random(seed) % 12);
@@ -328,9 +323,7 @@ static void test_every_allocation_may_fail(void **state) {
     assert_true(xg_test_nomem(read_all, text, 1) >= 5);
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void test_json(void **state) {
     xg_test *t = *state;
