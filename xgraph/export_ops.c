@@ -122,9 +122,14 @@ static xg_status export_avgpool(xg_export *e, const xg_node *n) {
     xg_window w = xg_node_window(n);
     uint32_t x = n->in[0], y = n->out[0];
     bool quantised = is_int(e, n), global = is_global(e, n, &w);
+    bool count_pad = xg_ai(n, XG_ATTR_count_pad) && (w.pt | w.pl | w.pb | w.pr);
+    xg_window grown = w;
+    pads_for_ceil(e, n, &grown);
     if (quantised && !is_quantised(e, n)) return refuse(e, n, "an integer pool without scales");
     if (w.dh != 1 || w.dw != 1)
         return refuse(e, n, "a dilated average has no counterpart in opset 13");
+    if (count_pad && (grown.pb > w.pb || grown.pr > w.pr))
+        return refuse(e, n, "windows that reach beyond counted padding (runtimes disagree on it)");
     result r = begin_result(e, n, XG_NCHW);
     char *in[5] = {xg_ex_read(e, x, XG_NCHW), NULL, NULL, NULL, NULL};
     if (quantised) {
@@ -138,11 +143,9 @@ static xg_status export_avgpool(xg_export *e, const xg_node *n) {
     Xgonnx__Node *to =
         xg_ex_node(e, quantised ? MS : "", op, n->name, in, quantised ? 5 : 1, r.raw);
     if (!(quantised && global)) {
-        bool count_pad = xg_ai(n, XG_ATTR_count_pad);
-        if (!count_pad) pads_for_ceil(e, n, &w);
-        window_attributes(e, to, &w, false);
+        window_attributes(e, to, &grown, false);
         xg_ex_int(e, to, "count_include_pad", count_pad);
-        xg_ex_int(e, to, "ceil_mode", count_pad ? xg_ai(n, XG_ATTR_ceil_mode) : 0);
+        xg_ex_int(e, to, "ceil_mode", 0);
     }
     end_result(e, n, &r);
     return XG_OK;
