@@ -281,6 +281,18 @@ static void npz(void **state) {
     assert_true(v[1].dtype == XG_I16 && ((const int16_t *)v[1].data)[1] == 2);
 }
 
+/* The last element of the stored member, just before the directory: only the checksum can tell. */
+static void npz_checksum(void **state) {
+    xg_test *t = *state;
+    file f = sample_zip();
+    size_t directory = f.p[f.n - 6] + 256u * f.p[f.n - 5];
+    xg_array *v;
+    uint32_t n;
+    f.p[directory - 1] ^= 1;
+    assert_status(t->c, read_as(t, "x.npz", f.p, f.n, &v, &n), XG_INPUT);
+    assert_said(t->c, "checksum");
+}
+
 /* Every single byte changed, every length cut: an error or the same arrays, never a crash
  * (sanitizers watch). */
 static void npz_damage(void **state) {
@@ -409,15 +421,11 @@ static void tensor_proto_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(npy_types),
-        TEST(npy_order_and_rank),
-        TEST(npy_refusals),
-        TEST(npy_written),
-        TEST(npz),
-        TEST(npz_damage),
-        TEST(npz_overlap),
-        TEST(tensor_proto),
-        TEST(tensor_proto_refusals),
+        TEST(npy_types),    TEST(npy_order_and_rank),
+        TEST(npy_refusals), TEST(npy_written),
+        TEST(npz),          TEST(npz_damage),
+        TEST(npz_overlap),  TEST(npz_checksum),
+        TEST(tensor_proto), TEST(tensor_proto_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

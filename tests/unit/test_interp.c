@@ -152,11 +152,12 @@ static void conv_int_profiles(void **state) {
         one_conv_int(state, seed, profiles[seed % XG_COUNT(profiles)]);
 }
 
-/* 512 * 9 products of +-255 * +-255 exceed 2^24: f32 sums would be wrong; 33,000 of them exceed
- * 2^31. */
+/* 40,000 products of 255 * 255 exceed 32 bits; 16,000 of about 2^16 exceed the 24 bits of an f32:
+ * multiplied by exactly 1 into an i32, every bit must be there. */
 static void conv_int_is_exact(void **state) {
-    net n = net_new(state);
-    const int64_t c = 40000;
+    uint64_t s = 1;
+    net n = net_new(state), e = net_new(state);
+    const int64_t c = 40000, k = 16000;
     uint8_t *x = xg_alloc(n.a, (size_t)c), *w = xg_alloc(n.a, (size_t)c);
     memset(x, 255, (size_t)c);
     memset(w, 255, (size_t)c);
@@ -165,6 +166,16 @@ static void conv_int_is_exact(void **state) {
     node(&n, XG_OP_Conv);
     const uint8_t *y = run(&n, XG_U8, quant(&n, 0x1p24f, 0));
     assert_int_equal(y[0], 155); /* 40000 * 65025 / 2^24 = 155.03 */
+    int64_t acc = 0;
+    for (int64_t i = 0; i < k; i++) {
+        x[i] = (uint8_t)pick(&s, 200, 255);
+        acc += (int64_t)x[i] * 255;
+    }
+    input(&e, XG_U8, quant(&e, 1, 0), x, DIMS(1, 1, 1, k));
+    constant(&e, XG_U8, quant(&e, 1, 0), w, DIMS(1, 1, 1, k));
+    node(&e, XG_OP_Conv);
+    assert_ok(e.c, try_run(&e, XG_I32, quant(&e, 1, 0), "tflite1"));
+    assert_int_equal(*(const int32_t *)e.v.v[xg_nodep(e.g, e.node)->out[0]], acc);
 }
 
 static void conv_int_refusals(void **state) {
@@ -324,25 +335,39 @@ static void avg_pool(void **state) {
     avg_pool_case(state, true);
 }
 
+/* ORT's global average is another formula than its window average; the inputs are many enough to
+ * tell them apart. */
 static void global_average(void **state) {
     uint64_t s = 6;
+    enum { C = 300 };
+    const float sy = 0.0371f * 2 / 49; /* sums are divided by 2: ties */
     net n = net_new(state), r = net_new(state);
-    int8_t *x = random_bytes(n.a, &s, 2 * 49 * 5);
-    input(&n, XG_I8, quant(&n, 0.0371f, -7), x, DIMS(2, 7, 7, 5));
-    input(&r, XG_I8, quant(&n, 0.0371f, -7), x, DIMS(2, 7, 7, 5));
+    int8_t *x = random_bytes(n.a, &s, 2 * 49 * C);
+    input(&n, XG_I8, quant(&n, 0.0371f, -7), x, DIMS(2, 7, 7, C));
+    input(&r, XG_I8, quant(&n, 0.0371f, -7), x, DIMS(2, 7, 7, C));
     xg_set_window(node(&n, XG_OP_AvgPool),
                   &(xg_window){.kh = 7, .kw = 7, .sh = 1, .sw = 1, .dh = 1, .dw = 1});
     xg_set_ais(r.g, node(&r, XG_OP_ReduceMean), XG_ATTR_axes, (const int64_t[]){1, 2}, 2);
-    const int8_t *y = run(&n, XG_I8, quant(&n, 0.011f, 4)),
-                 *yr = run(&r, XG_I8, quant(&r, 0.011f, 4));
-    for (int i = 0; i < 10; i++) {
+    const int8_t *y = run(&n, XG_I8, quant(&n, sy, 4)), *yr = run(&r, XG_I8, quant(&r, sy, 4));
+    int differ = 0;
+    for (int i = 0; i < 2 * C; i++) {
         int sum = 0;
-        for (int k = 0; k < 49; k++) sum += x[(i / 5 * 49 + k) * 5 + i % 5] + 7;
-        volatile float d = 0.011f * 49, m = 0.0371f / d, v = (float)sum * m;
+        volatile float d = sy * 49, m = 0.0371f / d, window = 0;
+        for (int k = 0; k < 49; k++) {
+            volatile float v = (float)(x[(i / C * 49 + k) * C + i % C] + 7) * 0.0371f;
+            sum += x[(i / C * 49 + k) * C + i % C] + 7;
+            window = window + v;
+        }
+        volatile float v = (float)sum * m;
         int want = (int)fminf(fmaxf(nearbyintf(v), -132), 123) + 4;
+        window = window / 49;
+        window = window / sy;
+        window = window + 4;
+        differ += want != (int)fminf(fmaxf(nearbyintf(window), -128), 127);
         assert_int_equal(y[i], want);
         assert_int_equal(yr[i], want);
     }
+    assert_true(differ > 0);
 }
 
 /* A window that is far larger than the map costs no more than the map. */
