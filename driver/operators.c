@@ -118,7 +118,9 @@ typedef struct {
 } answer;
 
 static answer ask(probe *p, const xg_machine *m, xg_op op) {
-    answer a = {.real = exists(p, op, XG_F32), .integer = exists(p, op, XG_I8), .why = ""};
+    answer a = {.why = ""};
+    a.real = exists(p, op, XG_F32);
+    a.integer = exists(p, op, XG_I8); /* last: its graph is what the machine is asked about */
     a.where = a.integer ? "host" : "float only";
     if (op == XG_OP_Quantize) a.where = "host";
     if (!a.integer || !m || m->family != &xg_tile_family) return a;

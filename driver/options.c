@@ -110,7 +110,7 @@ int options_parse(const command *k, int argc, char **argv, struct options *o) {
     opterr = 0;
     optind = 1;
     for (;;) {
-        int at = optind, code = getopt_long(argc, argv, shorts, longs, NULL);
+        int code = getopt_long(argc, argv, shorts, longs, NULL);
         if (code == -1) break;
         if (code == HELP || code == 'h') {
             print_command_help(k);
@@ -120,7 +120,7 @@ int options_parse(const command *k, int argc, char **argv, struct options *o) {
         const option_row *r = code == '?' ? NULL : row_of(code);
         if (!r)
             return usage_error("%s: there is no option %s; `xgc %s --help` lists them", k->name,
-                               argv[at < argc ? at : argc - 1], k->name);
+                               argv[optind - 1], k->name);
         int status = store(r, o, optarg);
         if (status != EXIT_GOOD) return status;
     }
@@ -141,19 +141,15 @@ int options_parse(const command *k, int argc, char **argv, struct options *o) {
 /* Wraps text at words, to 96 columns behind an indentation. */
 static void put_wrapped(const char *s, int indent) {
     int column = indent;
-    for (const char *p = s; *p;) {
+    for (const char *p = s; *p; p += *p == ' ') {
         size_t n = strcspn(p, " ");
-        if (column + (int)n > 96 && column > indent) {
+        if (column > indent && column + 1 + (int)n > 96) {
             printf("\n%*s", indent, "");
             column = indent;
         }
-        printf("%.*s", (int)n, p);
-        column += (int)n + 1;
+        printf("%s%.*s", column > indent ? " " : "", (int)n, p);
+        column += (int)n + (column > indent);
         p += n;
-        if (*p == ' ') {
-            p++;
-            if (column < 96) putchar(' ');
-        }
     }
     putchar('\n');
 }

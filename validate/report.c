@@ -205,7 +205,7 @@ static xg_status add_segment(maker *k, uint32_t segment, xg_times *t) {
         first += seg->core[c].n;
     }
     uint64_t payload = t->ddr_read_bytes + t->ddr_write_bytes;
-    uint64_t compute = mac_cycles(k->machine, t->macs), ddr = ddr_cycles(k->machine, payload);
+    uint64_t ddr = ddr_cycles(k->machine, payload), compute = mac_cycles(k->machine, t->macs);
     if (t->cycles < compute || t->cycles < ddr)
         return xg_error(xg_arena_ctx(k->arena), XG_INTERNAL, "",
                         "the cycle simulator counts %" PRIu64
@@ -213,9 +213,7 @@ static xg_status add_segment(maker *k, uint32_t segment, xg_times *t) {
                         "(compute %" PRIu64 ", DDR %" PRIu64 ")",
                         t->cycles, segment, compute, ddr);
     r->cycles += t->cycles;
-    r->compute_bound += compute;
     r->ddr_bound += ddr;
-    r->macs += t->macs;
     r->instructions += first;
     r->ddr_busy_cycles += t->ddr_busy_cycles;
     add_engines(k, t, seg->ncore);
@@ -249,6 +247,31 @@ static const char *reason_of(const xg_selection *s, const char *node) {
             if (!strcmp(xg_nodep(s->graph, s->group.v[i].node[n])->name, node))
                 return s->group.v[i].host_reason;
     return "";
+}
+
+static uint64_t node_macs(const xg_graph *g, const xg_node *n) {
+    const xg_tensor *x = xg_in(g, n, 0), *w = xg_in(g, n, 1), *y = xg_out(g, n, 0);
+    uint64_t out = (uint64_t)xg_tensor_elems(y);
+    if (n->op == XG_OP_Conv) return out * (uint64_t)(w->dim[1] * w->dim[2] * w->dim[3]);
+    if (n->op == XG_OP_MatMul) return out * (uint64_t)x->dim[x->rank - 1];
+    return 0;
+}
+
+/* Replaces the instructions' multiply-accumulates by the network's. */
+static void count_macs(xg_report *r, const xg_selection *s) {
+    for (uint32_t i = 0; i < r->layer.n; i++) r->macs += r->layer.v[i].macs;
+    if (!s) return;
+    r->macs = 0;
+    r->macs_exact = true;
+    for (uint32_t i = 0; i < r->layer.n; i++) {
+        xg_layer_row *l = &r->layer.v[i];
+        l->macs = 0;
+        if (l->group >= s->group.n) continue;
+        const xg_group *g = &s->group.v[l->group];
+        for (uint32_t n = 0; n < g->nnode; n++)
+            l->macs += node_macs(s->graph, xg_nodep(s->graph, g->node[n]));
+        r->macs += l->macs;
+    }
 }
 
 static void add_host_steps(maker *k, const xg_report_options *o) {
@@ -294,8 +317,10 @@ static void begin(maker *k, const xg_report_options *o) {
     add_host_steps(k, o);
 }
 
-static void finish(xg_report *r) {
+static void finish(xg_report *r, const xg_selection *s) {
     uint32_t n = 0;
+    count_macs(r, s);
+    r->compute_bound = mac_cycles(r->machine, r->macs);
     for (uint32_t i = 0; i < r->layer.n; i++) {
         const xg_layer_row *l = &r->layer.v[i];
         r->weights_bytes += l->weights_bytes;
@@ -304,10 +329,10 @@ static void finish(xg_report *r) {
         if (l->group != XG_NONE || l->cycles) r->layer.v[n++] = *l;
     }
     r->layer.n = n;
-    double s = (double)r->cycles / ((double)r->machine->clock_khz * 1000.0);
-    r->ms = s * 1e3;
-    r->images_per_s = s > 0 ? (double)r->images / s : 0;
-    r->tops = s > 0 ? 2.0 * (double)r->macs / s / 1e12 : 0;
+    double sec = (double)r->cycles / ((double)r->machine->clock_khz * 1000.0);
+    r->ms = sec * 1e3;
+    r->images_per_s = sec > 0 ? (double)r->images / sec : 0;
+    r->tops = sec > 0 ? 2.0 * (double)r->macs / sec / 1e12 : 0;
     r->peak_tops = xg_machine_peak_ops(r->machine) / 1e12;
 }
 
@@ -325,6 +350,6 @@ xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
     for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
         if (p->step.v[i].kind == XG_STEP_ACCEL) draw_segment(&k, p->step.v[i].segment, &t[i]);
     xg_arena_free(k.scratch);
-    if (st == XG_OK) finish(out);
+    if (st == XG_OK) finish(out, o->selection);
     return st;
 }

@@ -20,7 +20,7 @@ typedef struct xg_layer_row { /* one group */
         *op; /* the node that makes the group's last tensor; op "" when not known */
     uint64_t
         cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
-    uint64_t macs, instructions;
+    uint64_t macs, instructions;                 /* macs: the network's, see xg_report */
     uint64_t weights_bytes, in_bytes, out_bytes; /* DDR traffic */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
 } xg_layer_row;
@@ -55,7 +55,10 @@ typedef struct xg_report {
     uint64_t images; /* in one batch */
     uint64_t cycles, compute_bound,
         ddr_bound; /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+    /* Multiply-accumulates of the network when its graph is known (macs_exact), else those of the
+     * instructions, which count the unused bytes of channel words too. */
     uint64_t macs, instructions;
+    bool macs_exact;
     uint64_t weights_bytes, in_bytes, out_bytes, ddr_busy_cycles;
     double ms, images_per_s, tops, peak_tops;
     uint64_t region_bytes[XG_REGIONS];

@@ -106,6 +106,8 @@ static void put_head(const xg_report *r, xg_buf *out) {
     xg_putf(out, "work        %s in %s instructions: %.4g TOP/s, %.1f %% of the peak\n",
             si(a, (double)r->macs, "MAC"), grouped(a, r->instructions), r->tops,
             percent(r->tops, r->peak_tops));
+    if (!r->macs_exact)
+        xg_puts(out, "            (without the model, unused channels of words count as work)\n");
     xg_putf(out, "bounds      compute alone %s cycles (%.1f %%), DDR alone %s cycles (%.1f %%)\n",
             grouped(a, r->compute_bound), percent_u(r->compute_bound, r->cycles),
             grouped(a, r->ddr_bound), percent_u(r->ddr_bound, r->cycles));
@@ -289,6 +291,7 @@ void xg_report_print_json(const xg_report *r, xg_buf *out) {
     xg_json_knum(&j, "ms", r->ms);
     xg_json_knum(&j, "images_per_s", r->images_per_s);
     xg_json_kint(&j, "macs", (int64_t)r->macs);
+    xg_json_kbool(&j, "macs_exact", r->macs_exact);
     xg_json_knum(&j, "tops", r->tops);
     xg_json_knum(&j, "peak_tops", r->peak_tops);
     xg_json_knum(&j, "peak_percent", percent(r->tops, r->peak_tops));
