@@ -15,14 +15,20 @@ bool xg_const_inputs(const xg_graph *g, const xg_node *n) {
 
 int64_t xg_const_int(const xg_tensor *t, int64_t i) {
     switch (t->dtype) {
-    case XG_I8: return ((const int8_t *)t->data)[i];
+    case XG_I8:
+        return ((const int8_t *)t->data)[i];
     case XG_U8:
-    case XG_BOOL: return ((const uint8_t *)t->data)[i];
-    case XG_I16: return ((const int16_t *)t->data)[i];
-    case XG_I32: return ((const int32_t *)t->data)[i];
-    case XG_I64: return ((const int64_t *)t->data)[i];
+    case XG_BOOL:
+        return ((const uint8_t *)t->data)[i];
+    case XG_I16:
+        return ((const int16_t *)t->data)[i];
+    case XG_I32:
+        return ((const int32_t *)t->data)[i];
+    case XG_I64:
+        return ((const int64_t *)t->data)[i];
     case XG_F32:
-    case XG_DTYPE_COUNT: break;
+    case XG_DTYPE_COUNT:
+        break;
     }
     return 0;
 }
@@ -83,10 +89,14 @@ static void *eval_gather(xg_arena *a, const xg_graph *g, const xg_node *n) {
     for (int64_t i = 0; i < axis; i++) outer *= x->dim[i];
     for (int64_t i = axis + 1; i < x->rank; i++) inner *= x->dim[i];
     size_t bytes = (size_t)inner * xg_dtype_bytes(x->dtype);
-    uint8_t *dst = xg_alloc_array(a, (size_t)xg_tensor_elems(y), xg_dtype_bytes(x->dtype)), *to = dst;
+    uint8_t *dst = xg_alloc_array(a, (size_t)xg_tensor_elems(y), xg_dtype_bytes(x->dtype)),
+            *to = dst;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < count; i++, to += bytes)
-            memcpy(to, (const uint8_t *)x->data + (size_t)(o * x->dim[axis] + xg_const_int(index, i)) * bytes, bytes);
+            memcpy(to,
+                   (const uint8_t *)x->data +
+                       (size_t)(o * x->dim[axis] + xg_const_int(index, i)) * bytes,
+                   bytes);
     return dst;
 }
 
@@ -94,7 +104,8 @@ static void *eval_concat(xg_arena *a, const xg_graph *g, const xg_node *n) {
     const xg_tensor *y = xg_out(g, n, 0);
     int64_t axis = xg_ai(n, XG_ATTR_axis), outer = 1, inner = 1;
     for (uint32_t k = 0; k < n->nin; k++)
-        if (!xg_quant_equal(xg_in(g, n, k)->quant, y->quant) || xg_in(g, n, k)->dtype != y->dtype) return NULL;
+        if (!xg_quant_equal(xg_in(g, n, k)->quant, y->quant) || xg_in(g, n, k)->dtype != y->dtype)
+            return NULL;
     for (int64_t i = 0; i < axis; i++) outer *= y->dim[i];
     for (int64_t i = axis + 1; i < y->rank; i++) inner *= y->dim[i];
     size_t size = xg_dtype_bytes(y->dtype);
@@ -118,14 +129,27 @@ static void *eval_cast(xg_arena *a, const xg_graph *g, const xg_node *n) {
         if (v != v || fabs(v) > 0x1p62) return NULL;
         int64_t q = x->dtype == XG_F32 ? (int64_t)v : xg_const_int(x, i);
         switch (y->dtype) {
-        case XG_F32: ((float *)dst)[i] = x->dtype == XG_F32 ? (float)v : (float)q; break;
+        case XG_F32:
+            ((float *)dst)[i] = x->dtype == XG_F32 ? (float)v : (float)q;
+            break;
         case XG_I8:
-        case XG_U8: ((uint8_t *)dst)[i] = (uint8_t)q; break;
-        case XG_BOOL: ((uint8_t *)dst)[i] = x->dtype == XG_F32 ? v != 0 : q != 0; break;
-        case XG_I16: ((int16_t *)dst)[i] = (int16_t)q; break;
-        case XG_I32: ((int32_t *)dst)[i] = (int32_t)q; break;
-        case XG_I64: ((int64_t *)dst)[i] = q; break;
-        case XG_DTYPE_COUNT: return NULL;
+        case XG_U8:
+            ((uint8_t *)dst)[i] = (uint8_t)q;
+            break;
+        case XG_BOOL:
+            ((uint8_t *)dst)[i] = x->dtype == XG_F32 ? v != 0 : q != 0;
+            break;
+        case XG_I16:
+            ((int16_t *)dst)[i] = (int16_t)q;
+            break;
+        case XG_I32:
+            ((int32_t *)dst)[i] = (int32_t)q;
+            break;
+        case XG_I64:
+            ((int64_t *)dst)[i] = q;
+            break;
+        case XG_DTYPE_COUNT:
+            return NULL;
         }
     }
     return dst;
@@ -133,33 +157,50 @@ static void *eval_cast(xg_arena *a, const xg_graph *g, const xg_node *n) {
 
 static bool int_arith(xg_op op, int64_t p, int64_t q, int64_t *r) {
     switch (op) {
-    case XG_OP_Add: return !__builtin_add_overflow(p, q, r);
-    case XG_OP_Sub: return !__builtin_sub_overflow(p, q, r);
-    case XG_OP_Mul: return !__builtin_mul_overflow(p, q, r);
-    case XG_OP_Min: return *r = xg_min(p, q), true;
-    case XG_OP_Max: return *r = xg_max(p, q), true;
-    case XG_OP_Div: return q != 0 && !(p == INT64_MIN && q == -1) && (*r = p / q, true);
-    default: return false;
+    case XG_OP_Add:
+        return !__builtin_add_overflow(p, q, r);
+    case XG_OP_Sub:
+        return !__builtin_sub_overflow(p, q, r);
+    case XG_OP_Mul:
+        return !__builtin_mul_overflow(p, q, r);
+    case XG_OP_Min:
+        return *r = xg_min(p, q), true;
+    case XG_OP_Max:
+        return *r = xg_max(p, q), true;
+    case XG_OP_Div:
+        return q != 0 && !(p == INT64_MIN && q == -1) && (*r = p / q, true);
+    default:
+        return false;
     }
 }
 
 static bool float_arith(xg_op op, float p, float q, float *r) {
     switch (op) {
-    case XG_OP_Add: return *r = p + q, true;
-    case XG_OP_Sub: return *r = p - q, true;
-    case XG_OP_Mul: return *r = p * q, true;
-    case XG_OP_Div: return *r = p / q, true;
-    case XG_OP_Min: return *r = p < q ? p : q, true;
-    case XG_OP_Max: return *r = p > q ? p : q, true;
-    default: return false;
+    case XG_OP_Add:
+        return *r = p + q, true;
+    case XG_OP_Sub:
+        return *r = p - q, true;
+    case XG_OP_Mul:
+        return *r = p * q, true;
+    case XG_OP_Div:
+        return *r = p / q, true;
+    case XG_OP_Min:
+        return *r = p < q ? p : q, true;
+    case XG_OP_Max:
+        return *r = p > q ? p : q, true;
+    default:
+        return false;
     }
 }
 
 /* Element-wise with numpy broadcast; plain integers and f32. */
 static void *eval_arith(xg_arena *a, const xg_graph *g, const xg_node *n) {
     const xg_tensor *y = xg_out(g, n, 0), *in[2] = {xg_in(g, n, 0), xg_in(g, n, 1)};
-    int64_t stride[2][XG_RANK_MAX] = {{0}}, index[XG_RANK_MAX] = {0}, at[2] = {0}, count = xg_tensor_elems(y);
-    if (in[0]->quant || in[1]->quant || (y->dtype != XG_F32 && y->dtype != XG_I32 && y->dtype != XG_I64)) return NULL;
+    int64_t stride[2][XG_RANK_MAX] = {{0}}, index[XG_RANK_MAX] = {0}, at[2] = {0},
+            count = xg_tensor_elems(y);
+    if (in[0]->quant || in[1]->quant ||
+        (y->dtype != XG_F32 && y->dtype != XG_I32 && y->dtype != XG_I64))
+        return NULL;
     for (int k = 0; k < 2; k++) {
         int64_t own[XG_RANK_MAX];
         strides_of(in[k]->rank, in[k]->dim, own);
@@ -171,12 +212,16 @@ static void *eval_arith(xg_arena *a, const xg_graph *g, const xg_node *n) {
         int64_t r = 0;
         bool ok;
         if (y->dtype == XG_F32)
-            ok = float_arith((xg_op)n->op, ((const float *)in[0]->data)[at[0]], ((const float *)in[1]->data)[at[1]],
-                             (float *)dst + i);
-        else ok = int_arith((xg_op)n->op, xg_const_int(in[0], at[0]), xg_const_int(in[1], at[1]), &r);
+            ok = float_arith((xg_op)n->op, ((const float *)in[0]->data)[at[0]],
+                             ((const float *)in[1]->data)[at[1]], (float *)dst + i);
+        else
+            ok =
+                int_arith((xg_op)n->op, xg_const_int(in[0], at[0]), xg_const_int(in[1], at[1]), &r);
         if (!ok || (y->dtype == XG_I32 && r != (int32_t)r)) return NULL;
-        if (y->dtype == XG_I32) ((int32_t *)dst)[i] = (int32_t)r;
-        else if (y->dtype == XG_I64) ((int64_t *)dst)[i] = r;
+        if (y->dtype == XG_I32)
+            ((int32_t *)dst)[i] = (int32_t)r;
+        else if (y->dtype == XG_I64)
+            ((int64_t *)dst)[i] = r;
         for (uint32_t k = y->rank; k-- > 0;) {
             for (int m = 0; m < 2; m++) at[m] += stride[m][k];
             if (++index[k] < y->dim[k]) break;
@@ -198,10 +243,14 @@ static void *eval_quantize(xg_arena *a, const xg_graph *g, const xg_node *n) {
     for (int64_t i = 0; i < count; i++) {
         int64_t k = q->axis < 0 ? 0 : i / inner % q->n;
         int32_t v = xg_quantize_f32(((const float *)x->data)[i], q->scale[k], q->zp[k], lo, hi);
-        if (xg_dtype_is_int8(y->dtype)) ((uint8_t *)dst)[i] = (uint8_t)v;
-        else if (y->dtype == XG_I16) ((int16_t *)dst)[i] = (int16_t)v;
-        else if (y->dtype == XG_I32) ((int32_t *)dst)[i] = v;
-        else return NULL;
+        if (xg_dtype_is_int8(y->dtype))
+            ((uint8_t *)dst)[i] = (uint8_t)v;
+        else if (y->dtype == XG_I16)
+            ((int16_t *)dst)[i] = (int16_t)v;
+        else if (y->dtype == XG_I32)
+            ((int32_t *)dst)[i] = v;
+        else
+            return NULL;
     }
     return dst;
 }
@@ -214,17 +263,24 @@ void *xg_const_eval(xg_arena *a, const xg_graph *g, const xg_node *n) {
     case XG_OP_Transpose:
         return xg_const_permute(a, x->data, xg_dtype_bytes(x->dtype), x->rank, x->dim,
                                 xg_attr_of(n, XG_ATTR_perm)->is);
-    case XG_OP_Slice: return eval_slice(a, g, n);
-    case XG_OP_Gather: return eval_gather(a, g, n);
-    case XG_OP_Concat: return eval_concat(a, g, n);
-    case XG_OP_Cast: return x->quant ? NULL : eval_cast(a, g, n);
-    case XG_OP_Quantize: return eval_quantize(a, g, n);
+    case XG_OP_Slice:
+        return eval_slice(a, g, n);
+    case XG_OP_Gather:
+        return eval_gather(a, g, n);
+    case XG_OP_Concat:
+        return eval_concat(a, g, n);
+    case XG_OP_Cast:
+        return x->quant ? NULL : eval_cast(a, g, n);
+    case XG_OP_Quantize:
+        return eval_quantize(a, g, n);
     case XG_OP_Add:
     case XG_OP_Sub:
     case XG_OP_Mul:
     case XG_OP_Div:
     case XG_OP_Min:
-    case XG_OP_Max: return eval_arith(a, g, n);
-    default: return NULL;
+    case XG_OP_Max:
+        return eval_arith(a, g, n);
+    default:
+        return NULL;
     }
 }

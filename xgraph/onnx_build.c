@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- refusing ----------------------------------------------------------------------------------- */
+/* ---- refusing -----------------------------------------------------------------------------------
+ */
 
 static xg_status tell(xg_onnx *x, xg_status st, const char *fmt, va_list ap) {
     char line[512];
@@ -40,7 +41,8 @@ void xg_ox_log(xg_onnx *x, const char *fmt, ...) {
     xg_push(x->a, &x->g->log, xg_strdup(x->a, line));
 }
 
-/* ---- attributes ---------------------------------------------------------------------------------- */
+/* ---- attributes
+ * ---------------------------------------------------------------------------------- */
 
 const Xgonnx__Attribute *xg_ox_attr(const xg_onnx *x, const char *name) {
     for (size_t i = 0; i < x->node->n_attribute; i++) {
@@ -71,7 +73,8 @@ const int64_t *xg_ox_ints(const xg_onnx *x, const char *name, uint32_t *n) {
     return a ? a->ints : NULL;
 }
 
-/* ---- inputs and outputs ---------------------------------------------------------------------------- */
+/* ---- inputs and outputs
+ * ---------------------------------------------------------------------------- */
 
 uint32_t xg_ox_in(const xg_onnx *x, uint32_t i) {
     if (i >= x->node->n_input || !*x->node->input[i]) return XG_NONE;
@@ -86,7 +89,8 @@ bool xg_ox_wants(const xg_onnx *x, uint32_t i) {
     return i < x->node->n_output && *x->node->output[i];
 }
 
-xg_status xg_ox_const_ints(xg_onnx *x, uint32_t i, const char *what, const int64_t **v, uint32_t *n) {
+xg_status xg_ox_const_ints(xg_onnx *x, uint32_t i, const char *what, const int64_t **v,
+                           uint32_t *n) {
     uint32_t in = xg_ox_in(x, i);
     *v = NULL;
     *n = 0;
@@ -95,7 +99,8 @@ xg_status xg_ox_const_ints(xg_onnx *x, uint32_t i, const char *what, const int64
     if (!t->data) return xg_ox_refuse(x, "%s ('%s') must be constant", what, t->name);
     if (t->dtype == XG_F32) return xg_ox_bad(x, "%s ('%s') must be integers", what, t->name);
     int64_t count = xg_tensor_elems(t);
-    if (count > 1 << 20) return xg_ox_bad(x, "%s ('%s') has %lld values", what, t->name, (long long)count);
+    if (count > 1 << 20)
+        return xg_ox_bad(x, "%s ('%s') has %lld values", what, t->name, (long long)count);
     int64_t *out = xg_newn(x->a, int64_t, (size_t)count);
     for (int64_t k = 0; k < count; k++) out[k] = xg_const_int(t, k);
     *v = out;
@@ -161,7 +166,8 @@ xg_status xg_ox_axis(xg_onnx *x, int64_t axis, uint32_t rank, uint32_t *out) {
     return XG_OK;
 }
 
-/* ---- building -------------------------------------------------------------------------------------- */
+/* ---- building
+ * -------------------------------------------------------------------------------------- */
 
 uint32_t xg_ox_node(xg_onnx *x, xg_op op, const uint32_t *in, uint32_t nin, uint32_t out) {
     uint32_t n = xg_graph_add_node_to(x->g, op, x->name, in, nin, &out, 1);
@@ -263,14 +269,16 @@ static const xg_node *quantiser_of_constant(const xg_onnx *x, uint32_t in) {
 }
 
 /* A new Quantize or Dequantize like n on tensor `in`, whose output has the quant axis `axis`. */
-static xg_status same_quantiser(xg_onnx *x, const xg_node *n, uint32_t in, int32_t axis, uint32_t *out) {
+static xg_status same_quantiser(xg_onnx *x, const xg_node *n, uint32_t in, int32_t axis,
+                                uint32_t *out) {
     xg_op op = (xg_op)n->op;
     uint32_t old = n->out[0];
     *out = beside(x, old, "ohwi", true);
     const xg_tensor *o = xg_ox_tensor(x, old);
     if (op == XG_OP_Quantize) {
         xg_ox_tensor(x, *out)->dtype = o->dtype;
-        xg_ox_tensor(x, *out)->quant = xg_quant_new(x->a, axis, o->quant->n, o->quant->scale, o->quant->zp);
+        xg_ox_tensor(x, *out)->quant =
+            xg_quant_new(x->a, axis, o->quant->n, o->quant->scale, o->quant->zp);
     }
     return xg_ox_simple(x, op, &in, 1, *out);
 }
@@ -296,13 +304,15 @@ xg_status xg_ox_permuted(xg_onnx *x, uint32_t in, const int64_t *perm, uint32_t 
     *out = beside(x, in, "ohwi", true);
     if (q) {
         xg_ox_tensor(x, *out)->dtype = xg_ox_tensor(x, in)->dtype;
-        xg_ox_tensor(x, *out)->quant = xg_quant_new(x->a, axis_after(q, perm, rank), q->n, q->scale, q->zp);
+        xg_ox_tensor(x, *out)->quant =
+            xg_quant_new(x->a, axis_after(q, perm, rank), q->n, q->scale, q->zp);
     }
     return xg_ox_transpose(x, in, perm, *out);
 }
 
 /* The axis that stays when a shape only gains or loses axes behind it; -2 when it does not stay. */
-static int32_t axis_reshaped(const xg_quant *q, const xg_tensor *t, const int64_t *dim, uint32_t rank) {
+static int32_t axis_reshaped(const xg_quant *q, const xg_tensor *t, const int64_t *dim,
+                             uint32_t rank) {
     if (!q || q->axis < 0) return -1;
     int64_t before = 1, at = 1;
     for (int32_t i = 0; i < q->axis; i++) before *= t->dim[i];
@@ -311,7 +321,8 @@ static int32_t axis_reshaped(const xg_quant *q, const xg_tensor *t, const int64_
     return -2;
 }
 
-xg_status xg_ox_reshaped(xg_onnx *x, uint32_t in, const int64_t *dim, uint32_t rank, uint32_t *out) {
+xg_status xg_ox_reshaped(xg_onnx *x, uint32_t in, const int64_t *dim, uint32_t rank,
+                         uint32_t *out) {
     const xg_node *n = quantiser_of_constant(x, in);
     const xg_tensor *t = xg_ox_tensor(x, in);
     if (n) {

@@ -32,8 +32,10 @@ static xg_status clip_to(xg_onnx *x, float lo, float hi) {
     if (t->dtype != XG_F32) {
         int32_t least, most;
         xg_dtype_range(t->dtype, &least, &most);
-        xg_set_ai(node, XG_ATTR_lo, xg_quantize_f32(lo, t->quant->scale[0], t->quant->zp[0], least, most));
-        xg_set_ai(node, XG_ATTR_hi, xg_quantize_f32(hi, t->quant->scale[0], t->quant->zp[0], least, most));
+        xg_set_ai(node, XG_ATTR_lo,
+                  xg_quantize_f32(lo, t->quant->scale[0], t->quant->zp[0], least, most));
+        xg_set_ai(node, XG_ATTR_hi,
+                  xg_quantize_f32(hi, t->quant->scale[0], t->quant->zp[0], least, most));
     } else {
         xg_set_af(node, XG_ATTR_min, lo);
         xg_set_af(node, XG_ATTR_max, hi);
@@ -46,10 +48,29 @@ xg_status xg_ox_relu(xg_onnx *x, int arg) {
     return clip_to(x, 0, INFINITY);
 }
 
+/* Clip of raw 8-bit integers (opset 12): the bounds are quantised values already. */
+static xg_status clip_codes(xg_onnx *x, xg_dtype type) {
+    int32_t bound[2];
+    xg_dtype_range(type, &bound[0], &bound[1]);
+    for (uint32_t i = 0; i < 2; i++) {
+        const int64_t *v;
+        uint32_t count;
+        xg_status st = xg_ox_const_ints(x, i + 1, "a bound", &v, &count);
+        if (st) return st;
+        if (count > 1) return xg_ox_bad(x, "a bound has %u values", count);
+        if (count) bound[i] = (int32_t)v[0]; /* of the same 8-bit type */
+    }
+    uint32_t in = xg_ox_in(x, 0), n = xg_ox_node(x, XG_OP_Clip, &in, 1, xg_ox_out(x, 0));
+    xg_set_ai(xg_nodep(x->g, n), XG_ATTR_lo, bound[0]);
+    xg_set_ai(xg_nodep(x->g, n), XG_ATTR_hi, bound[1]);
+    return xg_ox_done(x, n);
+}
+
 xg_status xg_ox_clip(xg_onnx *x, int arg) {
     (void)arg;
     float lo = xg_ox_float(x, "min", -INFINITY), hi = xg_ox_float(x, "max", INFINITY);
     const xg_tensor *t = xg_ox_tensor(x, xg_ox_in(x, 0));
+    if (xg_dtype_is_int8(t->dtype)) return clip_codes(x, t->dtype);
     if (t->dtype != XG_F32) return xg_ox_refuse(x, "%s values", xg_dtype_name(t->dtype));
     xg_status st = xg_ox_const_float(x, 1, "the lower bound", lo, &lo);
     if (!st) st = xg_ox_const_float(x, 2, "the upper bound", hi, &hi);
@@ -75,7 +96,8 @@ xg_status xg_ox_binary(xg_onnx *x, int op) {
     if (!st) st = no_raw_int8(x, in[1]);
     const xg_tensor *a = xg_ox_tensor(x, in[0]), *b = xg_ox_tensor(x, in[1]);
     if (!st && a->dtype != b->dtype)
-        st = xg_ox_refuse(x, "operands of types %s and %s", xg_dtype_name(a->dtype), xg_dtype_name(b->dtype));
+        st = xg_ox_refuse(x, "operands of types %s and %s", xg_dtype_name(a->dtype),
+                          xg_dtype_name(b->dtype));
     return st ? st : xg_ox_simple(x, (xg_op)op, in, 2, xg_ox_out(x, 0));
 }
 
@@ -156,12 +178,15 @@ xg_status xg_ox_reduce(xg_onnx *x, int op) {
     }
     uint32_t count = 0, left = 0;
     for (uint32_t i = 0; i < rank; i++)
-        if (gone[i] || n == 0) axes[count++] = i;
-        else dim[left++] = xg_ox_tensor(x, in)->dim[i];
+        if (gone[i] || n == 0)
+            axes[count++] = i;
+        else
+            dim[left++] = xg_ox_tensor(x, in)->dim[i];
     st = no_raw_int8(x, in);
     if (st) return st;
     bool keep = xg_ox_int(x, "keepdims", 1) != 0;
-    uint32_t y = keep ? xg_ox_out(x, 0) : xg_ox_temp(x, 0, "kept"), node = xg_ox_node(x, (xg_op)op, &in, 1, y);
+    uint32_t y = keep ? xg_ox_out(x, 0) : xg_ox_temp(x, 0, "kept"),
+             node = xg_ox_node(x, (xg_op)op, &in, 1, y);
     xg_set_ais(x->g, xg_nodep(x->g, node), XG_ATTR_axes, axes, count);
     st = xg_ox_done(x, node);
     return st || keep ? st : xg_ox_reshape(x, y, dim, left, xg_ox_out(x, 0));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define STD ""
-#define MS "com.microsoft"
+#define MS  "com.microsoft"
 
 typedef struct onnx_row {
     const char *domain, *op;
@@ -37,7 +37,8 @@ static const onnx_row *find_row(const Xgonnx__Node *n) {
     return NULL;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------
+ */
 
 static uint32_t value_of(xg_onnx *x, const char *name) {
     uint32_t v = xg_map_get(&x->index, name);
@@ -48,21 +49,29 @@ static uint32_t value_of(xg_onnx *x, const char *name) {
     return x->value.n - 1;
 }
 
+/* The pointer holds until the next new name. */
+static xg_ox_value *value_at(xg_onnx *x, const char *name) {
+    uint32_t v = value_of(x, name);
+    return &x->value.v[v];
+}
+
 static xg_status bind_initialisers(xg_onnx *x, const Xgonnx__Graph *g) {
     for (size_t i = 0; i < g->n_initializer; i++) {
         const Xgonnx__Tensor *t = g->initializer[i];
         if (!t->name || !*t->name)
             return xg_error(x->c, XG_INPUT, x->file->path, "initialiser number %zu has no name", i);
-        xg_ox_value *v = &x->value.v[value_of(x, t->name)];
+        xg_ox_value *v = value_at(x, t->name);
         if (v->bound)
-            return xg_error(x->c, XG_INPUT, x->file->path, "two initialisers are called '%s'", t->name);
+            return xg_error(x->c, XG_INPUT, x->file->path, "two initialisers are called '%s'",
+                            t->name);
         v->init = t;
         v->bound = true;
     }
     return XG_OK;
 }
 
-/* ---- graph inputs ------------------------------------------------------------------------------- */
+/* ---- graph inputs -------------------------------------------------------------------------------
+ */
 
 /* The --shape option for this input: text behind "name=", or NULL. */
 static const char *shape_option(const xg_onnx *x, const char *name) {
@@ -80,7 +89,8 @@ static xg_status parse_shape(xg_onnx *x, const char *name, const char *s, xg_ten
         char *end;
         long long v = strtoll(p, &end, 10);
         if (end == p || v < 1 || v > INT32_MAX || t->rank == XG_RANK_MAX || (*end && *end != 'x'))
-            return xg_error(x->c, XG_USAGE, "", "--shape %s=%s: expected sizes like 1x3x224x224", name, s);
+            return xg_error(x->c, XG_USAGE, "", "--shape %s=%s: expected sizes like 1x3x224x224",
+                            name, s);
         t->dim[t->rank++] = v;
         p = *end ? end + 1 : end;
     }
@@ -93,10 +103,12 @@ static xg_status given_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, const Xgon
     if (st) return st;
     bool fits = !s || s->n_dim == t->rank;
     for (size_t i = 0; fits && s && i < s->n_dim; i++)
-        fits = !s->dim[i]->has_dim_value || s->dim[i]->dim_value < 1 || s->dim[i]->dim_value == t->dim[i] || i == 0;
+        fits = !s->dim[i]->has_dim_value || s->dim[i]->dim_value < 1 ||
+               s->dim[i]->dim_value == t->dim[i] || i == 0;
     if (!fits)
         return xg_error(x->c, XG_USAGE, x->file->path,
-                        "--shape %s=%s contradicts the sizes that the model states", in->name, option);
+                        "--shape %s=%s contradicts the sizes that the model states", in->name,
+                        option);
     return XG_OK;
 }
 
@@ -106,45 +118,55 @@ static xg_status input_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, xg_tensor 
     if (option) return given_shape(x, in, s, option, t);
     if (!s)
         return xg_error(x->c, XG_INPUT, x->file->path,
-                        "input '%s' has no shape; give one with --shape %s=1x3x224x224", in->name, in->name);
+                        "input '%s' has no shape; give one with --shape %s=1x3x224x224", in->name,
+                        in->name);
     if (s->n_dim > XG_RANK_MAX)
-        return xg_error(x->c, XG_LIMIT, x->file->path, "input '%s' has %zu axes, at most %d are supported",
-                        in->name, s->n_dim, XG_RANK_MAX);
+        return xg_error(x->c, XG_LIMIT, x->file->path,
+                        "input '%s' has %zu axes, at most %d are supported", in->name, s->n_dim,
+                        XG_RANK_MAX);
     t->rank = (uint8_t)s->n_dim;
     for (size_t i = 0; i < s->n_dim; i++) {
         const Xgonnx__Dimension *d = s->dim[i];
         t->dim[i] = d->has_dim_value ? d->dim_value : 0;
         if (t->dim[i] == 0 && i == 0) t->dim[i] = x->o && x->o->batch > 0 ? x->o->batch : 1;
         if (t->dim[i] == 0 || (t->dim[i] < 0 && d->has_dim_value && d->dim_value == -1))
-            return xg_error(x->c, XG_INPUT, x->file->path,
-                            "axis %zu of input '%s' ('%s') has no fixed size; set it with --shape %s=%s", i,
-                            in->name, text(d->dim_param), in->name, s->n_dim == 4 ? "1x3x224x224" : "SIZExSIZE...");
+            return xg_error(
+                x->c, XG_INPUT, x->file->path,
+                "axis %zu of input '%s' ('%s') has no fixed size; set it with --shape %s=%s", i,
+                in->name, text(d->dim_param), in->name,
+                s->n_dim == 4 ? "1x3x224x224" : "SIZExSIZE...");
         if (t->dim[i] < 1 || t->dim[i] > INT32_MAX)
-            return xg_error(x->c, XG_INPUT, x->file->path, "axis %zu of input '%s' has size %lld", i, in->name,
-                            (long long)t->dim[i]);
+            return xg_error(x->c, XG_INPUT, x->file->path, "axis %zu of input '%s' has size %lld",
+                            i, in->name, (long long)t->dim[i]);
     }
     return XG_OK;
 }
 
 static xg_status bind_input(xg_onnx *x, const Xgonnx__ValueInfo *in) {
-    if (!in->name || !*in->name) return xg_error(x->c, XG_INPUT, x->file->path, "a graph input has no name");
+    if (!in->name || !*in->name)
+        return xg_error(x->c, XG_INPUT, x->file->path, "a graph input has no name");
     uint32_t index = value_of(x, in->name);
     if (x->value.v[index].init) return XG_OK; /* old files list initialisers as inputs, too */
     if (x->value.v[index].bound)
-        return xg_error(x->c, XG_INPUT, x->file->path, "two graph inputs are called '%s'", in->name);
+        return xg_error(x->c, XG_INPUT, x->file->path, "two graph inputs are called '%s'",
+                        in->name);
     if (!in->type || !in->type->tensor_type)
-        return xg_error(x->c, XG_UNSUPPORTED, x->file->path, "graph input '%s' is not a tensor", in->name);
+        return xg_error(x->c, XG_UNSUPPORTED, x->file->path, "graph input '%s' is not a tensor",
+                        in->name);
     xg_tensor t = {.name = in->name, .onnx = in->name, .producer = XG_NONE};
     int32_t type = in->type->tensor_type->elem_type;
     if (!xg_ox_dtype(type, &t.dtype))
-        return xg_error(x->c, XG_UNSUPPORTED, x->file->path, "graph input '%s' has elements of type %s", in->name,
+        return xg_error(x->c, XG_UNSUPPORTED, x->file->path,
+                        "graph input '%s' has elements of type %s", in->name,
                         xg_ox_dtype_name(type));
     xg_status st = input_shape(x, in, &t);
     if (st) return st;
     if (xg_tensor_elems(&t) > INT32_MAX)
-        return xg_error(x->c, XG_LIMIT, x->file->path, "graph input '%s' has more than 2^31-1 elements", in->name);
+        return xg_error(x->c, XG_LIMIT, x->file->path,
+                        "graph input '%s' has more than 2^31-1 elements", in->name);
     if (type == 10 || type == 16 || type == 11)
-        xg_ox_log(x, "graph input '%s' is %s in the model, f32 here", in->name, xg_ox_dtype_name(type));
+        xg_ox_log(x, "graph input '%s' is %s in the model, f32 here", in->name,
+                  xg_ox_dtype_name(type));
     uint32_t tensor = xg_graph_add_tensor(x->g, &t);
     xg_graph_add_input(x->g, tensor);
     x->value.v[index].tensor = tensor;
@@ -160,7 +182,8 @@ static xg_status check_shape_options(xg_onnx *x) {
         uint32_t v = xg_map_get(&x->index, xg_strndup(x->a, s, (size_t)(eq - s)));
         uint32_t t = v == XG_NONE ? XG_NONE : x->value.v[v].tensor;
         if (t == XG_NONE || !x->g->tensor.v[t].is_input)
-            return xg_error(x->c, XG_USAGE, x->file->path, "--shape %s: the model has no such input", s);
+            return xg_error(x->c, XG_USAGE, x->file->path,
+                            "--shape %s: the model has no such input", s);
     }
     return XG_OK;
 }
@@ -169,9 +192,12 @@ static xg_status check_shape_options(xg_onnx *x) {
 static xg_status reserve_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     for (size_t i = 0; i < g->n_output; i++) {
         const char *name = g->output[i]->name;
-        if (!name || !*name) return xg_error(x->c, XG_INPUT, x->file->path, "a graph output has no name");
-        xg_ox_value *v = &x->value.v[value_of(x, name)];
-        if (v->is_output) return xg_error(x->c, XG_INPUT, x->file->path, "two graph outputs are called '%s'", name);
+        if (!name || !*name)
+            return xg_error(x->c, XG_INPUT, x->file->path, "a graph output has no name");
+        xg_ox_value *v = value_at(x, name);
+        if (v->is_output)
+            return xg_error(x->c, XG_INPUT, x->file->path, "two graph outputs are called '%s'",
+                            name);
         v->is_output = true;
         if (v->bound) continue; /* an input or initialiser; refused in bind_outputs */
         xg_tensor t = {.name = name, .onnx = name, .producer = XG_NONE};
@@ -182,24 +208,27 @@ static xg_status reserve_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
 
 static xg_status bind_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     for (size_t i = 0; i < g->n_output; i++) {
-        xg_ox_value *v = &x->value.v[value_of(x, g->output[i]->name)];
+        xg_ox_value *v = value_at(x, g->output[i]->name);
         if (v->poisoned) continue;
         if (!v->bound || v->tensor == XG_NONE)
-            return xg_error(x->c, XG_INPUT, x->file->path, "no node makes graph output '%s'%s", v->name,
-                            v->init ? " (it is a constant)" : "");
+            return xg_error(x->c, XG_INPUT, x->file->path, "no node makes graph output '%s'%s",
+                            v->name, v->init ? " (it is a constant)" : "");
         xg_tensor *t = &x->g->tensor.v[v->tensor];
         if (t->producer == XG_NONE)
-            return xg_error(x->c, XG_UNSUPPORTED, x->file->path, "graph output '%s' is %s; nothing to compile",
-                            v->name, t->is_input ? "a graph input" : "a constant");
+            return xg_error(x->c, XG_UNSUPPORTED, x->file->path,
+                            "graph output '%s' is %s; nothing to compile", v->name,
+                            t->is_input ? "a graph input" : "a constant");
         xg_graph_add_output(x->g, v->tensor);
     }
     if (g->n_output == 0) return xg_error(x->c, XG_INPUT, x->file->path, "the graph has no output");
     return XG_OK;
 }
 
-/* ---- order of nodes ------------------------------------------------------------------------------- */
+/* ---- order of nodes
+ * ------------------------------------------------------------------------------- */
 
-/* ONNX asks for sorted nodes; Kahn's algorithm repairs a file that is not, keeping the order otherwise. */
+/* ONNX asks for sorted nodes; Kahn's algorithm repairs a file that is not, keeping the order
+ * otherwise. */
 typedef struct sorter {
     const Xgonnx__Graph *g;
     xg_map maker;            /* name -> node */
@@ -230,8 +259,10 @@ static void count_waits(sorter *s) {
             for (size_t k = 0; k < node->n_input; k++) {
                 uint32_t m = *node->input[k] ? xg_map_get(&s->maker, node->input[k]) : XG_NONE;
                 if (m == XG_NONE) continue;
-                if (fill) s->after[s->first[m + 1]++] = (uint32_t)i;
-                else s->first[m + 2]++, s->waits[i]++;
+                if (fill)
+                    s->after[s->first[m + 1]++] = (uint32_t)i;
+                else
+                    s->first[m + 2]++, s->waits[i]++;
             }
         }
         for (size_t i = 1; !fill && i <= n; i++) s->first[i + 1] += s->first[i];
@@ -281,12 +312,14 @@ static xg_status sort_nodes(xg_onnx *x, const Xgonnx__Graph *g, uint32_t **order
     }
     for (uint32_t i = 0; done < n && i < n; i++)
         if (s.waits[i])
-            return xg_error(x->c, XG_INPUT, x->file->path, "node '%s' (%s) is part of a cycle or waits for one",
+            return xg_error(x->c, XG_INPUT, x->file->path,
+                            "node '%s' (%s) is part of a cycle or waits for one",
                             text(g->node[i]->name), text(g->node[i]->op_type));
     return XG_OK;
 }
 
-/* ---- converting ------------------------------------------------------------------------------------ */
+/* ---- converting
+ * ------------------------------------------------------------------------------------ */
 
 static void enter_node(xg_onnx *x, const Xgonnx__Node *n) {
     x->node = n;
@@ -298,7 +331,7 @@ static void enter_node(xg_onnx *x, const Xgonnx__Node *n) {
 static void poison_outputs(xg_onnx *x, const Xgonnx__Node *n) {
     for (size_t k = 0; k < n->n_output; k++) {
         if (!*n->output[k]) continue;
-        xg_ox_value *v = &x->value.v[value_of(x, n->output[k])];
+        xg_ox_value *v = value_at(x, n->output[k]);
         v->poisoned = v->bound = true;
     }
 }
@@ -392,8 +425,10 @@ static xg_status read_opsets(xg_onnx *x) {
     for (size_t i = 0; i < m->n_opset_import; i++) {
         const char *d = text(m->opset_import[i]->domain);
         int64_t v = m->opset_import[i]->version;
-        if (!*d || !strcmp(d, "ai.onnx")) x->opset = v;
-        else if (!strcmp(d, MS)) x->ms_opset = v;
+        if (!*d || !strcmp(d, "ai.onnx"))
+            x->opset = v;
+        else if (!strcmp(d, MS))
+            x->ms_opset = v;
     }
     if (x->opset < OPSET_MIN || x->opset > OPSET_MAX)
         return xg_error(x->c, XG_UNSUPPORTED, x->file->path, "opset %lld; supported are %d to %d",
@@ -412,7 +447,8 @@ static xg_status import(xg_onnx *x) {
     return st ? st : bind_outputs(x, g);
 }
 
-xg_status xg_import_onnx(xg_arena *a, const char *path, const xg_import_options *o, xg_graph **out) {
+xg_status xg_import_onnx(xg_arena *a, const char *path, const xg_import_options *o,
+                         xg_graph **out) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_arena *scratch = xg_arena_new(c);
     xg_onnx_file file;

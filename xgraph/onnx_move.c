@@ -13,14 +13,16 @@ xg_status xg_ox_concat(xg_onnx *x, int arg) {
         in[i] = xg_ox_in(x, i);
         if (in[i] == XG_NONE) return xg_ox_bad(x, "input %u is absent", i);
         if (xg_ox_tensor(x, in[i])->dtype != xg_ox_tensor(x, in[0])->dtype)
-            return xg_ox_bad(x, "inputs of types %s and %s", xg_dtype_name(xg_ox_tensor(x, in[0])->dtype),
+            return xg_ox_bad(x, "inputs of types %s and %s",
+                             xg_dtype_name(xg_ox_tensor(x, in[0])->dtype),
                              xg_dtype_name(xg_ox_tensor(x, in[i])->dtype));
     }
     xg_status st = xg_ox_axis(x, xg_ox_int(x, "axis", 1), xg_ox_tensor(x, in[0])->rank, &axis);
     if (st) return st;
     uint32_t out = xg_ox_out(x, 0);
     const xg_quant *q = xg_ox_tensor(x, in[0])->quant;
-    for (uint32_t i = 1; i < n && q; i++) /* ONNX's Concat copies: the integers must mean the same */
+    for (uint32_t i = 1; i < n && q;
+         i++) /* ONNX's Concat copies: the integers must mean the same */
         if (!xg_quant_equal(q, xg_ox_tensor(x, in[i])->quant))
             return xg_ox_refuse(x, "quantised inputs with different scales");
     if (q) xg_ox_set_quant(x, out, xg_ox_tensor(x, in[0])->dtype, q);
@@ -34,7 +36,8 @@ xg_status xg_ox_flatten(xg_onnx *x, int arg) {
     uint32_t in = xg_ox_in(x, 0);
     const xg_tensor *t = xg_ox_tensor(x, in);
     int64_t axis = xg_ox_int(x, "axis", 1), dim[2] = {1, 1};
-    if (axis < -(int64_t)t->rank || axis > t->rank) return xg_ox_bad(x, "axis %lld", (long long)axis);
+    if (axis < -(int64_t)t->rank || axis > t->rank)
+        return xg_ox_bad(x, "axis %lld", (long long)axis);
     if (axis < 0) axis += t->rank;
     for (uint32_t i = 0; i < t->rank; i++) dim[i >= axis] *= t->dim[i];
     return xg_ox_reshape(x, in, dim, 2, xg_ox_out(x, 0));
@@ -57,8 +60,10 @@ xg_status xg_ox_reshape_op(xg_onnx *x, int arg) {
             free_axis = i;
             continue;
         }
-        if (dim[i] < 1 || dim[i] > INT32_MAX) return xg_ox_bad(x, "axis %u of the new shape is %lld", i, (long long)want[i]);
-        if (__builtin_mul_overflow(known, dim[i], &known)) return xg_ox_bad(x, "the new shape is too large");
+        if (dim[i] < 1 || dim[i] > INT32_MAX)
+            return xg_ox_bad(x, "axis %u of the new shape is %lld", i, (long long)want[i]);
+        if (__builtin_mul_overflow(known, dim[i], &known))
+            return xg_ox_bad(x, "the new shape is too large");
     }
     if (free_axis != XG_NONE) dim[free_axis] = xg_tensor_elems(t) / known;
     return xg_ox_reshape(x, in, dim, n, xg_ox_out(x, 0));
@@ -90,7 +95,8 @@ xg_status xg_ox_squeeze(xg_onnx *x, int arg) {
     if (st) return st;
     for (uint32_t i = 0; i < t->rank; i++) {
         bool drop = n ? mark[i] : t->dim[i] == 1;
-        if (drop && t->dim[i] != 1) return xg_ox_bad(x, "axis %u has size %lld", i, (long long)t->dim[i]);
+        if (drop && t->dim[i] != 1)
+            return xg_ox_bad(x, "axis %u has size %lld", i, (long long)t->dim[i]);
         if (!drop) dim[rank++] = t->dim[i];
     }
     return xg_ox_reshape(x, in, dim, rank, xg_ox_out(x, 0));
@@ -102,9 +108,12 @@ xg_status xg_ox_unsqueeze(xg_onnx *x, int arg) {
     const xg_tensor *t = xg_ox_tensor(x, in);
     bool mark[XG_RANK_MAX] = {0};
     int64_t dim[XG_RANK_MAX];
-    if (xg_ox_in(x, 1) != XG_NONE) listed = (uint32_t)xg_min(xg_tensor_elems(xg_ox_tensor(x, xg_ox_in(x, 1))), 99);
-    else xg_ox_ints(x, "axes", &listed);
-    if (listed > XG_RANK_MAX || t->rank + listed > XG_RANK_MAX) return xg_ox_refuse(x, "more than %d axes", XG_RANK_MAX);
+    if (xg_ox_in(x, 1) != XG_NONE)
+        listed = (uint32_t)xg_min(xg_tensor_elems(xg_ox_tensor(x, xg_ox_in(x, 1))), 99);
+    else
+        xg_ox_ints(x, "axes", &listed);
+    if (listed > XG_RANK_MAX || t->rank + listed > XG_RANK_MAX)
+        return xg_ox_refuse(x, "more than %d axes", XG_RANK_MAX);
     uint32_t rank = t->rank + listed;
     xg_status st = read_axes(x, rank, mark, &n);
     if (st) return st;
@@ -124,7 +133,10 @@ xg_status xg_ox_transpose_op(xg_onnx *x, int arg) {
 
 static xg_status pad_mode(xg_onnx *x, int64_t *mode) {
     const char *m = xg_ox_str(x, "mode");
-    *mode = !*m || !strcmp(m, "constant") ? 0 : !strcmp(m, "reflect") ? 1 : !strcmp(m, "edge") ? 2 : 3;
+    *mode = !*m || !strcmp(m, "constant") ? 0
+            : !strcmp(m, "reflect")       ? 1
+            : !strcmp(m, "edge")          ? 2
+                                          : 3;
     return *mode == 3 ? xg_ox_refuse(x, "mode '%s'", m) : XG_OK;
 }
 
@@ -159,10 +171,11 @@ xg_status xg_ox_pad(xg_onnx *x, int arg) {
     return xg_ox_done(x, node);
 }
 
-/* ---- Slice, Split ------------------------------------------------------------------------------------ */
+/* ---- Slice, Split
+ * ------------------------------------------------------------------------------------ */
 
-static xg_status emit_slice(xg_onnx *x, uint32_t in, const int64_t *start, const int64_t *step, const int64_t *dim,
-                            uint32_t out) {
+static xg_status emit_slice(xg_onnx *x, uint32_t in, const int64_t *start, const int64_t *step,
+                            const int64_t *dim, uint32_t out) {
     uint32_t rank = xg_ox_tensor(x, in)->rank, node = xg_ox_node(x, XG_OP_Slice, &in, 1, out);
     const xg_node *n = xg_nodep(x->g, node);
     xg_set_ais(x->g, n, XG_ATTR_starts, start, rank);
@@ -185,14 +198,16 @@ static xg_status read_slices(xg_onnx *x, slices *s) {
         s->end = xg_ox_ints(x, "ends", &nend);
         s->axis = xg_ox_ints(x, "axes", &s->naxis);
     } else {
-        if (xg_ox_in(x, 1) == XG_NONE || xg_ox_in(x, 2) == XG_NONE) return xg_ox_bad(x, "starts or ends are absent");
+        if (xg_ox_in(x, 1) == XG_NONE || xg_ox_in(x, 2) == XG_NONE)
+            return xg_ox_bad(x, "starts or ends are absent");
         st = xg_ox_const_ints(x, 1, "the starts", &s->start, &s->n);
         if (!st) st = xg_ox_const_ints(x, 2, "the ends", &s->end, &nend);
         if (!st) st = xg_ox_const_ints(x, 3, "the axes", &s->axis, &s->naxis);
         if (!st) st = xg_ox_const_ints(x, 4, "the steps", &s->step, &s->nstep);
     }
     if (st) return st;
-    if (s->n != nend || (s->naxis && s->naxis != s->n) || (s->nstep && s->nstep != s->n) || s->n > XG_RANK_MAX)
+    if (s->n != nend || (s->naxis && s->naxis != s->n) || (s->nstep && s->nstep != s->n) ||
+        s->n > XG_RANK_MAX)
         return xg_ox_bad(x, "starts, ends, axes and steps differ in length");
     return XG_OK;
 }
@@ -212,15 +227,18 @@ xg_status xg_ox_slice(xg_onnx *x, int arg) {
         uint32_t a = i;
         st = xg_ox_axis(x, s.naxis ? s.axis[i] : i, rank, &a);
         if (st) return st;
-        int64_t size = xg_ox_tensor(x, in)->dim[a], by = s.nstep ? s.step[i] : 1, from = s.start[i], to = s.end[i];
-        if (by == 0 || by < -INT32_MAX || by > INT32_MAX) return xg_ox_bad(x, "step %lld", (long long)by);
+        int64_t size = xg_ox_tensor(x, in)->dim[a], by = s.nstep ? s.step[i] : 1, from = s.start[i],
+                to = s.end[i];
+        if (by == 0 || by < -INT32_MAX || by > INT32_MAX)
+            return xg_ox_bad(x, "step %lld", (long long)by);
         from = xg_clamp(from < 0 ? from + size : from, by < 0 ? -1 : 0, by < 0 ? size - 1 : size);
         if (to < 0) to = to < -size ? -1 : to + size;
         to = xg_clamp(to, by < 0 ? -1 : 0, size);
         if (by > 0 && s.end[i] < -size) to = 0;
         start[a] = from;
         step[a] = by;
-        dim[a] = by > 0 ? xg_ceil_div(xg_max(to - from, 0), by) : xg_ceil_div(xg_max(from - to, 0), -by);
+        dim[a] =
+            by > 0 ? xg_ceil_div(xg_max(to - from, 0), by) : xg_ceil_div(xg_max(from - to, 0), -by);
         if (dim[a] < 1) return xg_ox_refuse(x, "an empty result (axis %u)", a);
     }
     return st ? st : emit_slice(x, in, start, step, dim, xg_ox_out(x, 0));
@@ -234,7 +252,8 @@ static xg_status split_sizes(xg_onnx *x, int64_t size, uint32_t outs, const int6
     if (n && n != outs) return xg_ox_bad(x, "split has %u values for %u outputs", n, outs);
     if (n) return XG_OK;
     int64_t *own = xg_newn(x->a, int64_t, outs), each = xg_ceil_div(size, outs);
-    if (size % outs && !xg_ox_attr(x, "num_outputs")) return xg_ox_bad(x, "%lld elements for %u outputs", (long long)size, outs);
+    if (size % outs && !xg_ox_attr(x, "num_outputs"))
+        return xg_ox_bad(x, "%lld elements for %u outputs", (long long)size, outs);
     for (uint32_t i = 0; i < outs; i++) own[i] = xg_min(each, size - each * i);
     *sizes = own;
     return XG_OK;
@@ -242,16 +261,19 @@ static xg_status split_sizes(xg_onnx *x, int64_t size, uint32_t outs, const int6
 
 xg_status xg_ox_split(xg_onnx *x, int arg) {
     (void)arg;
-    uint32_t in = xg_ox_in(x, 0), axis, rank = xg_ox_tensor(x, in)->rank, outs = (uint32_t)x->node->n_output;
+    uint32_t in = xg_ox_in(x, 0), axis, rank = xg_ox_tensor(x, in)->rank,
+             outs = (uint32_t)x->node->n_output;
     const int64_t *sizes;
     xg_status st = xg_ox_axis(x, xg_ox_int(x, "axis", 0), rank, &axis);
     if (!st) st = split_sizes(x, xg_ox_tensor(x, in)->dim[axis], outs, &sizes);
     if (st) return st;
-    int64_t start[XG_RANK_MAX] = {0}, step[XG_RANK_MAX], dim[XG_RANK_MAX], left = xg_ox_tensor(x, in)->dim[axis];
+    int64_t start[XG_RANK_MAX] = {0}, step[XG_RANK_MAX], dim[XG_RANK_MAX],
+            left = xg_ox_tensor(x, in)->dim[axis];
     for (uint32_t i = 0; i < XG_RANK_MAX; i++) step[i] = 1;
     memcpy(dim, xg_ox_tensor(x, in)->dim, sizeof dim);
     for (uint32_t i = 0; i < outs; i++) {
-        if (sizes[i] < 1 || sizes[i] > left) return xg_ox_bad(x, "output %u has size %lld", i, (long long)sizes[i]);
+        if (sizes[i] < 1 || sizes[i] > left)
+            return xg_ox_bad(x, "output %u has size %lld", i, (long long)sizes[i]);
         dim[axis] = sizes[i];
         if (xg_ox_wants(x, i)) st = emit_slice(x, in, start, step, dim, xg_ox_out(x, i));
         if (st) return st;
@@ -261,7 +283,8 @@ xg_status xg_ox_split(xg_onnx *x, int arg) {
     return left ? xg_ox_bad(x, "the split leaves %lld elements over", (long long)left) : XG_OK;
 }
 
-/* ---- Gather, Expand, DepthToSpace ---------------------------------------------------------------------- */
+/* ---- Gather, Expand, DepthToSpace
+ * ---------------------------------------------------------------------- */
 
 xg_status xg_ox_gather(xg_onnx *x, int arg) {
     (void)arg;
@@ -270,11 +293,13 @@ xg_status xg_ox_gather(xg_onnx *x, int arg) {
     xg_status st = xg_ox_axis(x, xg_ox_int(x, "axis", 0), xg_ox_tensor(x, in[0])->rank, &axis);
     if (!st) st = xg_ox_const_ints(x, 1, "the indices", &list, &n);
     if (st) return st;
-    int64_t *own = xg_memdup(x->a, list, n * sizeof *list), size = xg_ox_tensor(x, in[0])->dim[axis];
+    int64_t *own = xg_memdup(x->a, list, n * sizeof *list),
+            size = xg_ox_tensor(x, in[0])->dim[axis];
     for (uint32_t i = 0; i < n; i++) {
         if (own[i] < 0) own[i] += size;
         if (own[i] < 0 || own[i] >= size)
-            return xg_ox_bad(x, "index %lld of an axis of size %lld", (long long)list[i], (long long)size);
+            return xg_ox_bad(x, "index %lld of an axis of size %lld", (long long)list[i],
+                             (long long)size);
     }
     const xg_tensor *t = xg_ox_tensor(x, in[1]);
     in[1] = xg_graph_add_const(x->g, t->name, XG_I64, t->rank, t->dim, own, NULL);
@@ -295,23 +320,29 @@ xg_status xg_ox_expand(xg_onnx *x, int arg) {
     bool same = rank == t->rank;
     if (rank > XG_RANK_MAX) return xg_ox_refuse(x, "%u axes", rank);
     for (uint32_t i = rank; i-- > 0;) {
-        int64_t a = i + t->rank >= rank ? t->dim[i + t->rank - rank] : 1, b = i + n >= rank ? want[i + n - rank] : 1;
-        if (b < 1 || (a != b && a != 1 && b != 1)) return xg_ox_bad(x, "axis %u: %lld does not expand to %lld", i, (long long)a, (long long)b);
+        int64_t a = i + t->rank >= rank ? t->dim[i + t->rank - rank] : 1,
+                b = i + n >= rank ? want[i + n - rank] : 1;
+        if (b < 1 || (a != b && a != 1 && b != 1))
+            return xg_ox_bad(x, "axis %u: %lld does not expand to %lld", i, (long long)a,
+                             (long long)b);
         dim[i] = xg_max(a, b);
         stride[i] = a == 1 ? 0 : own;
         own *= a;
         same = same && dim[i] == a;
-        if (__builtin_mul_overflow(count, dim[i], &count) || count > INT32_MAX) return xg_ox_bad(x, "the result is too large");
+        if (__builtin_mul_overflow(count, dim[i], &count) || count > INT32_MAX)
+            return xg_ox_bad(x, "the result is too large");
     }
     if (same) return xg_ox_alias(x, 0, in);
     if (!t->data || t->quant) return xg_ox_refuse(x, "a value that is not constant");
     size_t size = xg_dtype_bytes(t->dtype);
     void *data = xg_alloc_array(x->a, (size_t)count, size);
     xg_strided_copy(data, t->data, size, rank, dim, stride, 0);
-    return xg_ox_alias(x, 0, xg_graph_add_const(x->g, t->name, t->dtype, (uint8_t)rank, dim, data, NULL));
+    return xg_ox_alias(x, 0,
+                       xg_graph_add_const(x->g, t->name, t->dtype, (uint8_t)rank, dim, data, NULL));
 }
 
-/* Blocks b x b between channels and space. Depth first (DCR) or columns first (CRD) order of ONNX. */
+/* Blocks b x b between channels and space. Depth first (DCR) or columns first (CRD) order of ONNX.
+ */
 xg_status xg_ox_depth_space(xg_onnx *x, int to_depth) {
     uint32_t in = xg_ox_in(x, 0), cut = xg_ox_temp(x, 0, "cut"), moved = xg_ox_temp(x, 0, "moved");
     const xg_tensor *t = xg_ox_tensor(x, in);
@@ -330,7 +361,8 @@ xg_status xg_ox_depth_space(xg_onnx *x, int to_depth) {
     return st ? st : xg_ox_reshape(x, moved, to_depth ? depth : space, 4, xg_ox_out(x, 0));
 }
 
-/* ---- Identity, Constant, Shape ------------------------------------------------------------------------ */
+/* ---- Identity, Constant, Shape
+ * ------------------------------------------------------------------------ */
 
 xg_status xg_ox_identity(xg_onnx *x, int arg) {
     (void)arg;
@@ -342,11 +374,13 @@ xg_status xg_ox_identity(xg_onnx *x, int arg) {
     return xg_ox_alias(x, 0, xg_ox_in(x, 0));
 }
 
-static xg_status constant_numbers(xg_onnx *x, xg_dtype dtype, bool list, size_t n, const void *data) {
+static xg_status constant_numbers(xg_onnx *x, xg_dtype dtype, bool list, size_t n,
+                                  const void *data) {
     int64_t dim[1] = {(int64_t)n};
     if (n > INT32_MAX) return xg_ox_bad(x, "%zu values", n);
     void *own = xg_memdup(x->a, data, n * xg_dtype_bytes(dtype));
-    return xg_ox_alias(x, 0, xg_graph_add_const(x->g, x->node->output[0], dtype, list, dim, own, NULL));
+    return xg_ox_alias(x, 0,
+                       xg_graph_add_const(x->g, x->node->output[0], dtype, list, dim, own, NULL));
 }
 
 xg_status xg_ox_constant_op(xg_onnx *x, int arg) {
@@ -357,10 +391,14 @@ xg_status xg_ox_constant_op(xg_onnx *x, int arg) {
         xg_status st = xg_ox_constant(x, a->t, x->node->output[0], &t);
         return st ? st : xg_ox_alias(x, 0, t);
     }
-    if ((a = xg_ox_attr(x, "value_float")) && a->has_f) return constant_numbers(x, XG_F32, false, 1, &a->f);
-    if ((a = xg_ox_attr(x, "value_int")) && a->has_i) return constant_numbers(x, XG_I64, false, 1, &a->i);
-    if ((a = xg_ox_attr(x, "value_floats"))) return constant_numbers(x, XG_F32, true, a->n_floats, a->floats);
-    if ((a = xg_ox_attr(x, "value_ints"))) return constant_numbers(x, XG_I64, true, a->n_ints, a->ints);
+    if ((a = xg_ox_attr(x, "value_float")) && a->has_f)
+        return constant_numbers(x, XG_F32, false, 1, &a->f);
+    if ((a = xg_ox_attr(x, "value_int")) && a->has_i)
+        return constant_numbers(x, XG_I64, false, 1, &a->i);
+    if ((a = xg_ox_attr(x, "value_floats")))
+        return constant_numbers(x, XG_F32, true, a->n_floats, a->floats);
+    if ((a = xg_ox_attr(x, "value_ints")))
+        return constant_numbers(x, XG_I64, true, a->n_ints, a->ints);
     return xg_ox_refuse(x, "a value that is neither a dense tensor nor numbers");
 }
 
@@ -384,12 +422,14 @@ xg_status xg_ox_constant_of_shape(xg_onnx *x, int arg) {
     size_t size = xg_dtype_bytes(v->dtype);
     uint8_t *data = xg_alloc_array(x->a, (size_t)count, size);
     for (int64_t i = 0; i < count; i++) memcpy(data + (size_t)i * size, v->data, size);
-    return xg_ox_alias(x, 0, xg_graph_add_const(x->g, x->node->output[0], v->dtype, (uint8_t)n, want, data, NULL));
+    return xg_ox_alias(
+        x, 0, xg_graph_add_const(x->g, x->node->output[0], v->dtype, (uint8_t)n, want, data, NULL));
 }
 
 xg_status xg_ox_shape(xg_onnx *x, int size_only) {
     const xg_tensor *t = xg_ox_tensor(x, xg_ox_in(x, 0));
-    int64_t rank = t->rank, from = xg_ox_int(x, "start", 0), to = xg_ox_int(x, "end", rank), dim[XG_RANK_MAX], elems = xg_tensor_elems(t);
+    int64_t rank = t->rank, from = xg_ox_int(x, "start", 0), to = xg_ox_int(x, "end", rank),
+            dim[XG_RANK_MAX], elems = xg_tensor_elems(t);
     if (size_only) return constant_numbers(x, XG_I64, false, 1, &elems);
     from = xg_clamp(from < 0 ? from + rank : from, 0, rank);
     to = xg_clamp(to < 0 ? to + rank : to, from, rank);

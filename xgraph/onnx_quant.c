@@ -1,4 +1,5 @@
-/* Quantised operators: QuantizeLinear, DequantizeLinear and the QLinear family. Scales become the quant of a tensor. */
+/* Quantised operators: QuantizeLinear, DequantizeLinear and the QLinear family. Scales become the
+ * quant of a tensor. */
 #include "xgraph/onnx_import.h"
 
 #include "xgraph/const_eval.h"
@@ -6,18 +7,21 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- scale and zero point -------------------------------------------------------------------------- */
+/* ---- scale and zero point
+ * -------------------------------------------------------------------------- */
 
 static xg_status read_scales(xg_onnx *x, const xg_tensor *s, int64_t *n, float **scale) {
     if (!s->data) return xg_ox_refuse(x, "scale '%s' must be constant", s->name);
-    if (s->dtype != XG_F32) return xg_ox_bad(x, "scale '%s' is %s, must be float", s->name, xg_dtype_name(s->dtype));
+    if (s->dtype != XG_F32)
+        return xg_ox_bad(x, "scale '%s' is %s, must be float", s->name, xg_dtype_name(s->dtype));
     *n = xg_tensor_elems(s);
-    if (*n < 1 || s->rank > 1) return xg_ox_refuse(x, "scale '%s' must be a scalar or have one axis", s->name);
+    if (*n < 1 || s->rank > 1)
+        return xg_ox_refuse(x, "scale '%s' must be a scalar or have one axis", s->name);
     *scale = xg_memdup(x->a, s->data, (size_t)*n * sizeof(float));
     for (int64_t i = 0; i < *n; i++)
         if (!((*scale)[i] > 0) || !isfinite((*scale)[i]))
-            return xg_ox_bad(x, "scale '%s'[%lld] is %g; must be positive and finite", s->name, (long long)i,
-                             (double)(*scale)[i]);
+            return xg_ox_bad(x, "scale '%s'[%lld] is %g; must be positive and finite", s->name,
+                             (long long)i, (double)(*scale)[i]);
     return XG_OK;
 }
 
@@ -26,13 +30,15 @@ static xg_status read_zero_points(xg_onnx *x, const xg_tensor *z, int64_t n, int
     if (z->dtype != XG_I8 && z->dtype != XG_U8 && z->dtype != XG_I16 && z->dtype != XG_I32)
         return xg_ox_refuse(x, "zero point '%s' has type %s", z->name, xg_dtype_name(z->dtype));
     int64_t m = xg_tensor_elems(z);
-    if (m != n && m != 1) return xg_ox_bad(x, "zero point '%s' has %lld values for %lld scales", z->name, (long long)m, (long long)n);
+    if (m != n && m != 1)
+        return xg_ox_bad(x, "zero point '%s' has %lld values for %lld scales", z->name,
+                         (long long)m, (long long)n);
     for (int64_t i = 0; i < n; i++) zp[i] = (int32_t)xg_const_int(z, m == 1 ? 0 : i);
     return XG_OK;
 }
 
-xg_status xg_ox_quant(xg_onnx *x, uint32_t iscale, uint32_t izp, int32_t axis, int64_t channels, xg_dtype none,
-                      const xg_quant **q, xg_dtype *dtype) {
+xg_status xg_ox_quant(xg_onnx *x, uint32_t iscale, uint32_t izp, int32_t axis, int64_t channels,
+                      xg_dtype none, const xg_quant **q, xg_dtype *dtype) {
     uint32_t s = xg_ox_in(x, iscale), z = xg_ox_in(x, izp);
     int64_t n;
     float *scale;
@@ -44,8 +50,10 @@ xg_status xg_ox_quant(xg_onnx *x, uint32_t iscale, uint32_t izp, int32_t axis, i
     if (z != XG_NONE) st = read_zero_points(x, xg_ox_tensor(x, z), n, zp);
     if (st) return st;
     if (n > 1 && (axis < 0 || n != channels))
-        return xg_ox_bad(x, "%lld scales, expected 1%s", (long long)n, axis < 0 ? "" : " or one for each channel");
-    *q = n == 1 ? xg_quant_scalar(x->a, scale[0], zp[0]) : xg_quant_new(x->a, axis, (uint32_t)n, scale, zp);
+        return xg_ox_bad(x, "%lld scales, expected 1%s", (long long)n,
+                         axis < 0 ? "" : " or one for each channel");
+    *q = n == 1 ? xg_quant_scalar(x->a, scale[0], zp[0])
+                : xg_quant_new(x->a, axis, (uint32_t)n, scale, zp);
     return XG_OK;
 }
 
@@ -86,7 +94,8 @@ xg_status xg_ox_read_as(xg_onnx *x, uint32_t in, const xg_quant *q, xg_dtype dty
     const xg_tensor *t = xg_ox_tensor(x, in);
     *out = in;
     if (t->dtype != dtype)
-        return xg_ox_bad(x, "'%s' holds %s, its zero point is %s", t->name, xg_dtype_name(t->dtype), xg_dtype_name(dtype));
+        return xg_ox_bad(x, "'%s' holds %s, its zero point is %s", t->name, xg_dtype_name(t->dtype),
+                         xg_dtype_name(dtype));
     if (!t->quant) {
         spread_quant(x, in, q);
         return XG_OK;
@@ -97,17 +106,23 @@ xg_status xg_ox_read_as(xg_onnx *x, uint32_t in, const xg_quant *q, xg_dtype dty
         return XG_OK;
     }
     if (!xg_dtype_is_int8(dtype) || q->axis >= 0 || t->quant->axis >= 0)
-        return xg_ox_refuse(x, "'%s' is written with scale %.9g zero point %d, but read with scale %.9g zero point %d",
-                            t->name, (double)t->quant->scale[0], t->quant->zp[0], (double)q->scale[0], q->zp[0]);
-    xg_ox_log(x, "%s: '%s' is written with scale %a zero point %d, but read with scale %a zero point %d; kept as it is",
-              x->where, t->name, (double)t->quant->scale[0], t->quant->zp[0], (double)q->scale[0], q->zp[0]);
+        return xg_ox_refuse(
+            x,
+            "'%s' is written with scale %.9g zero point %d, but read with scale %.9g zero point %d",
+            t->name, (double)t->quant->scale[0], t->quant->zp[0], (double)q->scale[0], q->zp[0]);
+    xg_ox_log(x,
+              "%s: '%s' is written with scale %a zero point %d, but read with scale %a zero point "
+              "%d; kept as it is",
+              x->where, t->name, (double)t->quant->scale[0], t->quant->zp[0], (double)q->scale[0],
+              q->zp[0]);
     uint32_t pair[2] = {in, identity_table(x, dtype)};
     *out = xg_ox_temp(x, 0, "read");
     xg_ox_set_quant(x, *out, dtype, q);
     return xg_ox_simple(x, XG_OP_Lut, pair, 2, *out);
 }
 
-/* ---- QuantizeLinear, DequantizeLinear ---------------------------------------------------------------- */
+/* ---- QuantizeLinear, DequantizeLinear
+ * ---------------------------------------------------------------- */
 
 /* The axis attribute as it applies to x; -1 for a scalar scale. */
 static xg_status quant_axis(xg_onnx *x, const xg_tensor *t, int32_t *axis, int64_t *channels) {
@@ -135,11 +150,13 @@ xg_status xg_ox_quantize(xg_onnx *x, int arg) {
     xg_dtype dtype, none = XG_U8;
     if (xg_ox_attr(x, "output_dtype") && xg_ox_int(x, "output_dtype", 0) &&
         !xg_ox_dtype((int32_t)xg_ox_int(x, "output_dtype", 0), &none))
-        return xg_ox_refuse(x, "output_dtype %s", xg_ox_dtype_name((int32_t)xg_ox_int(x, "output_dtype", 0)));
+        return xg_ox_refuse(x, "output_dtype %s",
+                            xg_ox_dtype_name((int32_t)xg_ox_int(x, "output_dtype", 0)));
     xg_status st = quant_axis(x, t, &axis, &channels);
     if (!st) st = xg_ox_quant(x, 1, 2, axis, channels, none, &q, &dtype);
     if (st) return st;
-    if (dtype == XG_F32 || dtype == XG_I64 || dtype == XG_BOOL) return xg_ox_refuse(x, "quantisation to %s", xg_dtype_name(dtype));
+    if (dtype == XG_F32 || dtype == XG_I64 || dtype == XG_BOOL)
+        return xg_ox_refuse(x, "quantisation to %s", xg_dtype_name(dtype));
     uint32_t out = xg_ox_out(x, 0);
     xg_ox_set_quant(x, out, dtype, q);
     if (t->dtype == XG_I32) return xg_ox_refuse(x, "quantisation of int32 values");
@@ -155,17 +172,20 @@ xg_status xg_ox_dequantize(xg_onnx *x, int arg) {
     const xg_quant *q;
     xg_dtype dtype;
     if (t->dtype == XG_F32 || t->dtype == XG_I64 || t->dtype == XG_BOOL)
-        return xg_ox_bad(x, "'%s' holds %s, nothing to dequantise", t->name, xg_dtype_name(t->dtype));
+        return xg_ox_bad(x, "'%s' holds %s, nothing to dequantise", t->name,
+                         xg_dtype_name(t->dtype));
     xg_status st = quant_axis(x, t, &axis, &channels);
     if (!st) st = xg_ox_quant(x, 1, 2, axis, channels, t->dtype, &q, &dtype);
     if (!st) st = xg_ox_read_as(x, in, q, dtype, &in);
     return st ? st : xg_ox_simple(x, XG_OP_Dequantize, &in, 1, xg_ox_out(x, 0));
 }
 
-/* ---- QLinear* ------------------------------------------------------------------------------------------ */
+/* ---- QLinear*
+ * ------------------------------------------------------------------------------------------ */
 
 /* Input i read under the per-tensor scale and zero point of inputs i + 1 and i + 2. */
-static xg_status quantised_input(xg_onnx *x, uint32_t i, uint32_t iscale, uint32_t izp, uint32_t *out) {
+static xg_status quantised_input(xg_onnx *x, uint32_t i, uint32_t iscale, uint32_t izp,
+                                 uint32_t *out) {
     const xg_quant *q;
     xg_dtype dtype;
     *out = xg_ox_in(x, i);
@@ -174,7 +194,8 @@ static xg_status quantised_input(xg_onnx *x, uint32_t i, uint32_t iscale, uint32
     return st ? st : xg_ox_read_as(x, *out, q, dtype, out);
 }
 
-/* A tensor with the result's per-tensor scale and zero point: ONNX output 0, or a step before it. */
+/* A tensor with the result's per-tensor scale and zero point: ONNX output 0, or a step before it.
+ */
 static xg_status quantised_result(xg_onnx *x, uint32_t iscale, uint32_t izp, uint32_t tensor) {
     const xg_quant *q;
     xg_dtype dtype;
@@ -184,17 +205,20 @@ static xg_status quantised_result(xg_onnx *x, uint32_t iscale, uint32_t izp, uin
 }
 
 /* Bias of an integer convolution: i32 with scale sx * sw per output channel, zero point 0. */
-static xg_status integer_bias(xg_onnx *x, uint32_t bias, const xg_quant *qx, const xg_quant *qw, int64_t channels,
-                              uint32_t *out) {
+static xg_status integer_bias(xg_onnx *x, uint32_t bias, const xg_quant *qx, const xg_quant *qw,
+                              int64_t channels, uint32_t *out) {
     const xg_tensor *b = xg_ox_tensor(x, bias);
     *out = bias;
-    if (!b->data || b->dtype != XG_I32) return xg_ox_refuse(x, "bias '%s' must be constant int32", b->name);
+    if (!b->data || b->dtype != XG_I32)
+        return xg_ox_refuse(x, "bias '%s' must be constant int32", b->name);
     if (xg_tensor_elems(b) != channels)
-        return xg_ox_refuse(x, "bias '%s' has %lld values for %lld channels", b->name, (long long)xg_tensor_elems(b), (long long)channels);
+        return xg_ox_refuse(x, "bias '%s' has %lld values for %lld channels", b->name,
+                            (long long)xg_tensor_elems(b), (long long)channels);
     float *s = xg_newn(x->a, float, qw->n);
     for (uint32_t i = 0; i < qw->n; i++) s[i] = qx->scale[0] * qw->scale[i];
     for (uint32_t i = 0; i < qw->n; i++)
-        if (!(s[i] > 0)) return xg_ox_bad(x, "the product of input and weight scale underflows to 0");
+        if (!(s[i] > 0))
+            return xg_ox_bad(x, "the product of input and weight scale underflows to 0");
     const xg_quant *q = xg_quant_new(x->a, qw->n > 1 ? 0 : -1, qw->n, s, NULL);
     *out = xg_graph_add_const(x->g, b->name, XG_I32, 1, &channels, b->data, q);
     x->g->tensor.v[*out].onnx = b->onnx;
@@ -209,7 +233,8 @@ static xg_status integer_weights(xg_onnx *x, uint32_t i, uint32_t *w) {
     *w = xg_ox_in(x, i);
     if (*w == XG_NONE) return xg_ox_bad(x, "input %u is absent", i);
     const xg_tensor *t = xg_ox_tensor(x, *w);
-    if (t->rank != 3 && t->rank != 4) return xg_ox_refuse(x, "weights with %d axes; 1-D and 2-D are supported", t->rank);
+    if (t->rank != 3 && t->rank != 4)
+        return xg_ox_refuse(x, "weights with %d axes; 1-D and 2-D are supported", t->rank);
     int64_t dim[4] = {t->dim[0], t->dim[1], t->rank == 3 ? 1 : t->dim[2], t->dim[t->rank - 1]};
     uint32_t rank = t->rank;
     xg_status st = xg_ox_quant(x, i + 1, i + 2, 0, t->dim[0], t->dtype, &q, &dtype);
@@ -262,7 +287,8 @@ xg_status xg_ox_qlinear_matmul(xg_onnx *x, int arg) {
     return st ? st : xg_ox_simple(x, XG_OP_MatMul, in, 2, out);
 }
 
-/* y = a b + c with a [M,K]: a convolution of 1x1 on [M,1,1,K], as c is added inside the accumulator. */
+/* y = a b + c with a [M,K]: a convolution of 1x1 on [M,1,1,K], as c is added inside the
+ * accumulator. */
 static xg_status gemm_as_conv(xg_onnx *x, uint32_t a, uint32_t w, uint32_t bias, uint32_t y) {
     const xg_tensor *ta = xg_ox_tensor(x, a), *tw = xg_ox_tensor(x, w);
     int64_t wide[4] = {ta->dim[0], 1, 1, ta->dim[1]}, kernel[4] = {tw->dim[0], 1, 1, tw->dim[1]};
@@ -272,7 +298,8 @@ static xg_status gemm_as_conv(xg_onnx *x, uint32_t a, uint32_t w, uint32_t bias,
     xg_status st = xg_ox_reshape(x, a, wide, 4, in[0]);
     if (!st) st = xg_ox_reshaped(x, w, kernel, 4, &in[1]);
     if (!st && nin == 3)
-        st = integer_bias(x, bias, xg_ox_tensor(x, a)->quant, xg_ox_tensor(x, in[1])->quant, result[1], &in[2]);
+        st = integer_bias(x, bias, xg_ox_tensor(x, a)->quant, xg_ox_tensor(x, in[1])->quant,
+                          result[1], &in[2]);
     if (st) return st;
     xg_ox_set_quant(x, out, xg_ox_tensor(x, y)->dtype, xg_ox_tensor(x, y)->quant);
     xg_ox_tensor(x, out)->onnx = xg_ox_tensor(x, y)->onnx;
@@ -286,7 +313,8 @@ xg_status xg_ox_qgemm(xg_onnx *x, int arg) {
     uint32_t a, b, out = xg_ox_out(x, 0);
     const xg_quant *q;
     xg_dtype dtype;
-    if (xg_ox_float(x, "alpha", 1) != 1.0f) return xg_ox_refuse(x, "alpha %g; only 1", (double)xg_ox_float(x, "alpha", 1));
+    if (xg_ox_float(x, "alpha", 1) != 1.0f)
+        return xg_ox_refuse(x, "alpha %g; only 1", (double)xg_ox_float(x, "alpha", 1));
     if (xg_ox_in(x, 7) == XG_NONE) return xg_ox_refuse(x, "a float result (no output scale)");
     xg_status st = quantised_input(x, 0, 1, 2, &a);
     if (st) return st;
@@ -294,7 +322,8 @@ xg_status xg_ox_qgemm(xg_onnx *x, int arg) {
     if (b == XG_NONE) return xg_ox_bad(x, "input 3 is absent");
     const xg_tensor *t = xg_ox_tensor(x, b);
     bool trans = xg_ox_int(x, "transB", 0) != 0;
-    if (t->rank != 2 || xg_ox_tensor(x, a)->rank != 2) return xg_ox_bad(x, "matrices must have 2 axes");
+    if (t->rank != 2 || xg_ox_tensor(x, a)->rank != 2)
+        return xg_ox_bad(x, "matrices must have 2 axes");
     if (!t->data) return xg_ox_refuse(x, "matrix B '%s' must be constant", t->name);
     st = xg_ox_quant(x, 4, 5, trans ? 0 : 1, t->dim[trans ? 0 : 1], t->dtype, &q, &dtype);
     if (!st) st = xg_ox_read_as(x, b, q, dtype, &b);
@@ -315,10 +344,13 @@ xg_status xg_ox_qlinear_binary(xg_onnx *x, int op) {
 xg_status xg_ox_qlinear_concat(xg_onnx *x, int arg) {
     (void)arg;
     uint32_t n = (uint32_t)x->node->n_input, count = (n - 2) / 3, axis, out = xg_ox_out(x, 0);
-    if ((n - 2) % 3) return xg_ox_bad(x, "has %u inputs; expected scale, zero point, then three for each tensor", n);
+    if ((n - 2) % 3)
+        return xg_ox_bad(x, "has %u inputs; expected scale, zero point, then three for each tensor",
+                         n);
     uint32_t *in = xg_newn(x->a, uint32_t, count);
     xg_status st = quantised_result(x, 0, 1, out);
-    for (uint32_t i = 0; i < count && !st; i++) st = quantised_input(x, 2 + 3 * i, 3 + 3 * i, 4 + 3 * i, &in[i]);
+    for (uint32_t i = 0; i < count && !st; i++)
+        st = quantised_input(x, 2 + 3 * i, 3 + 3 * i, 4 + 3 * i, &in[i]);
     if (!st) st = xg_ox_axis(x, xg_ox_int(x, "axis", 0), xg_ox_tensor(x, in[0])->rank, &axis);
     if (st) return st;
     uint32_t node = xg_ox_node(x, XG_OP_Concat, in, count, out);
@@ -332,7 +364,8 @@ xg_status xg_ox_qlinear_unary(xg_onnx *x, int op) {
     if (!st) st = quantised_result(x, 3, 4, out);
     if (st) return st;
     uint32_t n = xg_ox_node(x, (xg_op)op, &in, 1, out);
-    if (op == XG_OP_LeakyRelu) xg_set_af(xg_nodep(x->g, n), XG_ATTR_alpha, xg_ox_float(x, "alpha", 0.01f));
+    if (op == XG_OP_LeakyRelu)
+        xg_set_af(xg_nodep(x->g, n), XG_ATTR_alpha, xg_ox_float(x, "alpha", 0.01f));
     return xg_ox_done(x, n);
 }
 
@@ -347,7 +380,8 @@ xg_status xg_ox_qlinear_softmax(xg_onnx *x, int arg) {
     int64_t behind = 1;
     for (uint32_t i = axis + 1; i < t->rank; i++) behind *= t->dim[i];
     if (xg_ox_int(x, "opset", 13) < 13 && behind > 1)
-        return xg_ox_refuse(x, "softmax over several axes (opset %lld)", (long long)xg_ox_int(x, "opset", 13));
+        return xg_ox_refuse(x, "softmax over several axes (opset %lld)",
+                            (long long)xg_ox_int(x, "opset", 13));
     uint32_t n = xg_ox_node(x, XG_OP_Softmax, &in, 1, out);
     xg_set_ai(xg_nodep(x->g, n), XG_ATTR_axis, axis);
     return xg_ox_done(x, n);
@@ -368,7 +402,8 @@ xg_status xg_ox_qlinear_pool(xg_onnx *x, int global) {
     if (st) return st;
     const xg_tensor *t = xg_ox_tensor(x, wide);
     int64_t hw[2] = {t->dim[1], t->dim[2]};
-    xg_window win = {.kh = (int32_t)hw[0], .kw = (int32_t)hw[1], .sh = 1, .sw = 1, .dh = 1, .dw = 1};
+    xg_window win = {
+        .kh = (int32_t)hw[0], .kw = (int32_t)hw[1], .sh = 1, .sw = 1, .dh = 1, .dw = 1};
     if (!global) st = xg_ox_window(x, rank - 2, hw, NULL, &win);
     if (st) return st;
     uint32_t n = xg_ox_node(x, XG_OP_AvgPool, &wide, 1, y);

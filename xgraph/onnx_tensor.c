@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ONNX element types by number: XGraph's type, bytes in raw_data, and how the typed fields hold them. */
+/* ONNX element types by number: XGraph's type, bytes in raw_data, and how the typed fields hold
+ * them. */
 typedef enum field { NO_FIELD, FLOATS, INT32S, INT64S, DOUBLES, UINT64S, HALVES } field;
 typedef struct type_row {
     const char *name;
@@ -16,14 +17,18 @@ typedef struct type_row {
     field typed;
 } type_row;
 static const type_row types[] = {
-    {"undefined", -1, 0, NO_FIELD}, {"float", XG_F32, 4, FLOATS},   {"uint8", XG_U8, 1, INT32S},
-    {"int8", XG_I8, 1, INT32S},     {"uint16", -1, 2, INT32S},      {"int16", XG_I16, 2, INT32S},
-    {"int32", XG_I32, 4, INT32S},   {"int64", XG_I64, 8, INT64S},   {"string", -1, 0, NO_FIELD},
-    {"bool", XG_BOOL, 1, INT32S},   {"float16", XG_F32, 2, HALVES}, {"double", XG_F32, 8, DOUBLES},
-    {"uint32", -1, 4, UINT64S},     {"uint64", -1, 8, UINT64S},     {"complex64", -1, 8, NO_FIELD},
-    {"complex128", -1, 16, NO_FIELD}, {"bfloat16", XG_F32, 2, HALVES}, {"float8e4m3fn", -1, 1, NO_FIELD},
-    {"float8e4m3fnuz", -1, 1, NO_FIELD}, {"float8e5m2", -1, 1, NO_FIELD}, {"float8e5m2fnuz", -1, 1, NO_FIELD},
-    {"uint4", -1, 0, NO_FIELD},     {"int4", -1, 0, NO_FIELD},
+    {"undefined", -1, 0, NO_FIELD},      {"float", XG_F32, 4, FLOATS},
+    {"uint8", XG_U8, 1, INT32S},         {"int8", XG_I8, 1, INT32S},
+    {"uint16", -1, 2, INT32S},           {"int16", XG_I16, 2, INT32S},
+    {"int32", XG_I32, 4, INT32S},        {"int64", XG_I64, 8, INT64S},
+    {"string", -1, 0, NO_FIELD},         {"bool", XG_BOOL, 1, INT32S},
+    {"float16", XG_F32, 2, HALVES},      {"double", XG_F32, 8, DOUBLES},
+    {"uint32", -1, 4, UINT64S},          {"uint64", -1, 8, UINT64S},
+    {"complex64", -1, 8, NO_FIELD},      {"complex128", -1, 16, NO_FIELD},
+    {"bfloat16", XG_F32, 2, HALVES},     {"float8e4m3fn", -1, 1, NO_FIELD},
+    {"float8e4m3fnuz", -1, 1, NO_FIELD}, {"float8e5m2", -1, 1, NO_FIELD},
+    {"float8e5m2fnuz", -1, 1, NO_FIELD}, {"uint4", -1, 0, NO_FIELD},
+    {"int4", -1, 0, NO_FIELD},
 };
 
 bool xg_ox_dtype(int32_t onnx, xg_dtype *out) {
@@ -73,13 +78,19 @@ static void convert_raw(int32_t type, const uint8_t *p, size_t n, void *out) {
 
 static size_t typed_count(const Xgonnx__Tensor *t, field f) {
     switch (f) {
-    case FLOATS: return t->n_float_data;
+    case FLOATS:
+        return t->n_float_data;
     case INT32S:
-    case HALVES: return t->n_int32_data;
-    case INT64S: return t->n_int64_data;
-    case DOUBLES: return t->n_double_data;
-    case UINT64S: return t->n_uint64_data;
-    case NO_FIELD: break;
+    case HALVES:
+        return t->n_int32_data;
+    case INT64S:
+        return t->n_int64_data;
+    case DOUBLES:
+        return t->n_double_data;
+    case UINT64S:
+        return t->n_uint64_data;
+    case NO_FIELD:
+        break;
     }
     return 0;
 }
@@ -88,23 +99,34 @@ static void convert_typed(const Xgonnx__Tensor *t, size_t n, void *out) {
     const type_row *r = &types[t->data_type];
     for (size_t i = 0; i < n; i++) {
         switch (r->typed) {
-        case FLOATS: ((float *)out)[i] = t->float_data[i]; break;
-        case DOUBLES: ((float *)out)[i] = (float)t->double_data[i]; break;
-        case INT64S: ((int64_t *)out)[i] = t->int64_data[i]; break;
+        case FLOATS:
+            ((float *)out)[i] = t->float_data[i];
+            break;
+        case DOUBLES:
+            ((float *)out)[i] = (float)t->double_data[i];
+            break;
+        case INT64S:
+            ((int64_t *)out)[i] = t->int64_data[i];
+            break;
         case HALVES: {
             uint16_t h = (uint16_t)t->int32_data[i];
-            ((float *)out)[i] = t->data_type == 10 ? half_to_float(h) : bits_to_float((uint32_t)h << 16);
+            ((float *)out)[i] =
+                t->data_type == 10 ? half_to_float(h) : bits_to_float((uint32_t)h << 16);
             break;
         }
         case INT32S: {
             int32_t v = t->int32_data[i];
-            if (r->bytes == 1) ((uint8_t *)out)[i] = (uint8_t)v;
-            else if (r->bytes == 2) ((int16_t *)out)[i] = (int16_t)v;
-            else ((int32_t *)out)[i] = v;
+            if (r->bytes == 1)
+                ((uint8_t *)out)[i] = (uint8_t)v;
+            else if (r->bytes == 2)
+                ((int16_t *)out)[i] = (int16_t)v;
+            else
+                ((int32_t *)out)[i] = v;
             break;
         }
         case UINT64S:
-        case NO_FIELD: break;
+        case NO_FIELD:
+            break;
         }
     }
 }
@@ -122,36 +144,48 @@ static xg_status external_bytes(xg_onnx *x, const Xgonnx__Tensor *t, const char 
     const char *location = NULL;
     int64_t offset = 0, length = -1;
     if (!x->o || !x->o->external_data)
-        return xg_error(x->c, XG_UNSUPPORTED, where, "its data is in another file, and external data is off");
+        return xg_error(x->c, XG_UNSUPPORTED, where,
+                        "its data is in another file, and external data is off");
     for (size_t i = 0; i < t->n_external_data; i++) {
         const char *k = t->external_data[i]->key, *v = t->external_data[i]->value;
         if (!k || !v) continue;
         bool ok = true;
-        if (!strcmp(k, "location")) location = v;
-        else if (!strcmp(k, "offset")) ok = parse_number(v, &offset);
-        else if (!strcmp(k, "length")) ok = parse_number(v, &length);
-        if (!ok) return xg_error(x->c, XG_INPUT, where, "external data: %s '%s' is not a number >= 0", k, v);
+        if (!strcmp(k, "location"))
+            location = v;
+        else if (!strcmp(k, "offset"))
+            ok = parse_number(v, &offset);
+        else if (!strcmp(k, "length"))
+            ok = parse_number(v, &length);
+        if (!ok)
+            return xg_error(x->c, XG_INPUT, where, "external data: %s '%s' is not a number >= 0", k,
+                            v);
     }
     if (!location) return xg_error(x->c, XG_INPUT, where, "external data without a location");
     if (length < 0) length = (int64_t)want;
     return xg_external_map(x->a, x->file->path, where, location, offset, length, raw);
 }
 
-static xg_status check_dims(xg_onnx *x, const Xgonnx__Tensor *t, const char *where, int64_t *elems) {
+static xg_status check_dims(xg_onnx *x, const Xgonnx__Tensor *t, const char *where,
+                            int64_t *elems) {
     *elems = 1;
     if (t->n_dims > XG_RANK_MAX)
-        return xg_error(x->c, XG_LIMIT, where, "has %zu axes, at most %d are supported", t->n_dims, XG_RANK_MAX);
+        return xg_error(x->c, XG_LIMIT, where, "has %zu axes, at most %d are supported", t->n_dims,
+                        XG_RANK_MAX);
     for (size_t i = 0; i < t->n_dims; i++) {
         if (t->dims[i] < 0 || t->dims[i] > INT32_MAX)
-            return xg_error(x->c, XG_INPUT, where, "axis %zu has size %lld", i, (long long)t->dims[i]);
+            return xg_error(x->c, XG_INPUT, where, "axis %zu has size %lld", i,
+                            (long long)t->dims[i]);
         *elems *= t->dims[i]; /* both below 2^31: no overflow */
-        if (*elems > INT32_MAX) return xg_error(x->c, XG_LIMIT, where, "has more than 2^31-1 elements");
+        if (*elems > INT32_MAX)
+            return xg_error(x->c, XG_LIMIT, where, "has more than 2^31-1 elements");
     }
     return XG_OK;
 }
 
-/* The raw bytes of a tensor: in the message, left in the model's file, or in another file. p NULL: typed fields. */
-static xg_status raw_bytes(xg_onnx *x, const Xgonnx__Tensor *t, const char *where, size_t want, xg_bytes *raw) {
+/* The raw bytes of a tensor: in the message, left in the model's file, or in another file. p NULL:
+ * typed fields. */
+static xg_status raw_bytes(xg_onnx *x, const Xgonnx__Tensor *t, const char *where, size_t want,
+                           xg_bytes *raw) {
     *raw = (xg_bytes){0};
     if (t->data_location == 1) return external_bytes(x, t, where, want, raw);
     if (t->has_payload_offset) { /* set by the loader: inside the file */
@@ -180,10 +214,13 @@ xg_status xg_ox_constant(xg_onnx *x, const Xgonnx__Tensor *t, const char *name, 
     if (st) return st;
     size_t have = raw.p ? raw.n / r->bytes : typed_count(t, r->typed);
     if (have != n || (raw.p && raw.n % r->bytes))
-        return xg_error(x->c, XG_INPUT, where, "has data for %zu elements, its shape asks for %zu", have, n);
+        return xg_error(x->c, XG_INPUT, where, "has data for %zu elements, its shape asks for %zu",
+                        have, n);
     void *data = xg_alloc_array(x->a, n, xg_dtype_bytes(dtype));
-    if (raw.p) convert_raw(t->data_type, raw.p, n, data);
-    else convert_typed(t, n, data);
+    if (raw.p)
+        convert_raw(t->data_type, raw.p, n, data);
+    else
+        convert_typed(t, n, data);
     *out = xg_graph_add_const(x->g, name, dtype, (uint8_t)t->n_dims, t->dims, data, NULL);
     xg_tensor *made = &x->g->tensor.v[*out];
     made->onnx = name ? xg_strdup(x->a, name) : NULL;

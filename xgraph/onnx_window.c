@@ -5,9 +5,11 @@
 
 static const int64_t ohwi[4] = {0, 2, 3, 1}, swap[2] = {1, 0};
 
-/* ---- window attributes ------------------------------------------------------------------------------- */
+/* ---- window attributes
+ * ------------------------------------------------------------------------------- */
 
-/* A list attribute for `spatial` axes in v[0..1] (h, w); 1-D fills w and leaves h. False when its length is wrong. */
+/* A list attribute for `spatial` axes in v[0..1] (h, w); 1-D fills w and leaves h. False when its
+ * length is wrong. */
 static bool read_pair(xg_onnx *x, const char *name, uint32_t spatial, int64_t *v) {
     uint32_t n;
     const int64_t *list = xg_ox_ints(x, name, &n);
@@ -30,8 +32,8 @@ static bool read_pads(xg_onnx *x, uint32_t spatial, int64_t *begin, int64_t *end
 }
 
 /* auto_pad: output = ceil(in / stride); the odd element goes to the end (SAME_UPPER) or begin. */
-static xg_status auto_pad(xg_onnx *x, const int64_t *in, const int64_t *k, const int64_t *s, const int64_t *d,
-                          int64_t *begin, int64_t *end) {
+static xg_status auto_pad(xg_onnx *x, const int64_t *in, const int64_t *k, const int64_t *s,
+                          const int64_t *d, int64_t *begin, int64_t *end) {
     const char *mode = xg_ox_str(x, "auto_pad");
     if (!*mode || !strcmp(mode, "NOTSET")) return XG_OK;
     bool lower = !strcmp(mode, "SAME_LOWER"), valid = !strcmp(mode, "VALID");
@@ -45,42 +47,53 @@ static xg_status auto_pad(xg_onnx *x, const int64_t *in, const int64_t *k, const
     return XG_OK;
 }
 
-xg_status xg_ox_window(xg_onnx *x, uint32_t spatial, const int64_t *in_hw, const int64_t *kernel_hw, xg_window *out) {
+xg_status xg_ox_window(xg_onnx *x, uint32_t spatial, const int64_t *in_hw, const int64_t *kernel_hw,
+                       xg_window *out) {
     int64_t k[2] = {1, 1}, s[2] = {1, 1}, d[2] = {1, 1}, begin[2] = {0}, end[2] = {0};
     const int64_t most = 1 << 20;
-    if (!read_pair(x, "kernel_shape", spatial, k)) return xg_ox_bad(x, "kernel_shape does not have %u values", spatial);
-    if (!read_pair(x, "strides", spatial, s)) return xg_ox_bad(x, "strides does not have %u values", spatial);
-    if (!read_pair(x, "dilations", spatial, d)) return xg_ox_bad(x, "dilations does not have %u values", spatial);
-    if (!read_pads(x, spatial, begin, end)) return xg_ox_bad(x, "pads does not have %u values", 2 * spatial);
+    if (!read_pair(x, "kernel_shape", spatial, k))
+        return xg_ox_bad(x, "kernel_shape does not have %u values", spatial);
+    if (!read_pair(x, "strides", spatial, s))
+        return xg_ox_bad(x, "strides does not have %u values", spatial);
+    if (!read_pair(x, "dilations", spatial, d))
+        return xg_ox_bad(x, "dilations does not have %u values", spatial);
+    if (!read_pads(x, spatial, begin, end))
+        return xg_ox_bad(x, "pads does not have %u values", 2 * spatial);
     bool stated = xg_ox_attr(x, "kernel_shape") != NULL;
     if (!stated && !kernel_hw) return xg_ox_bad(x, "kernel_shape is absent");
     if (stated && kernel_hw && (k[0] != kernel_hw[0] || k[1] != kernel_hw[1]))
-        return xg_ox_bad(x, "kernel_shape %lldx%lld, but weights of %lldx%lld", (long long)k[0], (long long)k[1],
-                         (long long)kernel_hw[0], (long long)kernel_hw[1]);
+        return xg_ox_bad(x, "kernel_shape %lldx%lld, but weights of %lldx%lld", (long long)k[0],
+                         (long long)k[1], (long long)kernel_hw[0], (long long)kernel_hw[1]);
     if (kernel_hw) memcpy(k, kernel_hw, sizeof k);
     for (int i = 0; i < 2; i++)
         if (k[i] < 1 || k[i] > most || s[i] < 1 || s[i] > most || d[i] < 1 || d[i] > most)
-            return xg_ox_bad(x, "kernel %lld, stride %lld, dilation %lld; each must be in 1..%lld", (long long)k[i],
-                             (long long)s[i], (long long)d[i], (long long)most);
+            return xg_ox_bad(x, "kernel %lld, stride %lld, dilation %lld; each must be in 1..%lld",
+                             (long long)k[i], (long long)s[i], (long long)d[i], (long long)most);
     xg_status st = auto_pad(x, in_hw, k, s, d, begin, end);
     for (int i = 0; i < 2 && !st; i++) {
-        if (begin[i] < 0 || end[i] < 0) st = xg_ox_refuse(x, "negative padding");
-        else if (begin[i] > most || end[i] > most) st = xg_ox_bad(x, "padding %lld", (long long)xg_max(begin[i], end[i]));
+        if (begin[i] < 0 || end[i] < 0)
+            st = xg_ox_refuse(x, "negative padding");
+        else if (begin[i] > most || end[i] > most)
+            st = xg_ox_bad(x, "padding %lld", (long long)xg_max(begin[i], end[i]));
     }
-    *out = (xg_window){(int32_t)k[0], (int32_t)k[1], (int32_t)s[0], (int32_t)s[1], (int32_t)d[0], (int32_t)d[1],
-                       (int32_t)begin[0], (int32_t)begin[1], (int32_t)end[0], (int32_t)end[1]};
+    *out = (xg_window){(int32_t)k[0],   (int32_t)k[1],  (int32_t)s[0],     (int32_t)s[1],
+                       (int32_t)d[0],   (int32_t)d[1],  (int32_t)begin[0], (int32_t)begin[1],
+                       (int32_t)end[0], (int32_t)end[1]};
     return st;
 }
 
-/* ---- converters ------------------------------------------------------------------------------------------ */
+/* ---- converters
+ * ------------------------------------------------------------------------------------------ */
 
 xg_status xg_ox_conv(xg_onnx *x, int arg) {
     (void)arg;
-    uint32_t in[3] = {xg_ox_in(x, 0), xg_ox_in(x, 1), xg_ox_in(x, 2)}, nin = in[2] == XG_NONE ? 2 : 3;
+    uint32_t in[3] = {xg_ox_in(x, 0), xg_ox_in(x, 1), xg_ox_in(x, 2)},
+             nin = in[2] == XG_NONE ? 2 : 3;
     const xg_tensor *w = xg_ox_tensor(x, in[1]);
     uint32_t rank = xg_ox_tensor(x, in[0])->rank;
     if (rank < 3 || rank > 4 || w->rank != rank)
-        return xg_ox_refuse(x, "input with %u axes and weights with %d; 1-D and 2-D are supported", rank, w->rank);
+        return xg_ox_refuse(x, "input with %u axes and weights with %d; 1-D and 2-D are supported",
+                            rank, w->rank);
     int64_t dim[4] = {w->dim[0], w->dim[1], rank == 3 ? 1 : w->dim[2], w->dim[rank - 1]};
     xg_window win;
     xg_status st = xg_ox_nhwc(x, in[0], &in[0]);
@@ -101,7 +114,8 @@ xg_status xg_ox_conv(xg_onnx *x, int arg) {
 xg_status xg_ox_pool(xg_onnx *x, int op) {
     uint32_t in = xg_ox_in(x, 0), rank = xg_ox_tensor(x, in)->rank;
     if (xg_ox_wants(x, 1)) return xg_ox_refuse(x, "the output Indices");
-    if (rank < 3 || rank > 4) return xg_ox_refuse(x, "input with %u axes; 1-D and 2-D are supported", rank);
+    if (rank < 3 || rank > 4)
+        return xg_ox_refuse(x, "input with %u axes; 1-D and 2-D are supported", rank);
     xg_window win;
     xg_status st = xg_ox_nhwc(x, in, &in);
     if (st) return st;
@@ -112,18 +126,21 @@ xg_status xg_ox_pool(xg_onnx *x, int op) {
     uint32_t y = xg_ox_temp(x, 0, "nhwc"), n = xg_ox_node(x, (xg_op)op, &in, 1, y);
     xg_set_window(xg_nodep(x->g, n), &win);
     xg_set_ai(xg_nodep(x->g, n), XG_ATTR_ceil_mode, xg_ox_int(x, "ceil_mode", 0) != 0);
-    if (op == XG_OP_AvgPool) xg_set_ai(xg_nodep(x->g, n), XG_ATTR_count_pad, xg_ox_int(x, "count_include_pad", 0) != 0);
+    if (op == XG_OP_AvgPool)
+        xg_set_ai(xg_nodep(x->g, n), XG_ATTR_count_pad, xg_ox_int(x, "count_include_pad", 0) != 0);
     st = xg_ox_done(x, n);
     return st ? st : xg_ox_from_nhwc(x, y, rank, 0);
 }
 
 xg_status xg_ox_global_pool(xg_onnx *x, int op) {
     uint32_t in = xg_ox_in(x, 0), rank = xg_ox_tensor(x, in)->rank;
-    if (rank < 3 || rank > 4) return xg_ox_refuse(x, "input with %u axes; 1-D and 2-D are supported", rank);
+    if (rank < 3 || rank > 4)
+        return xg_ox_refuse(x, "input with %u axes; 1-D and 2-D are supported", rank);
     xg_status st = xg_ox_nhwc(x, in, &in);
     if (st) return st;
     const xg_tensor *t = xg_ox_tensor(x, in);
-    xg_window win = {.kh = (int32_t)t->dim[1], .kw = (int32_t)t->dim[2], .sh = 1, .sw = 1, .dh = 1, .dw = 1};
+    xg_window win = {
+        .kh = (int32_t)t->dim[1], .kw = (int32_t)t->dim[2], .sh = 1, .sw = 1, .dh = 1, .dw = 1};
     uint32_t y = xg_ox_temp(x, 0, "nhwc"), n = xg_ox_node(x, (xg_op)op, &in, 1, y);
     xg_set_window(xg_nodep(x->g, n), &win);
     st = xg_ox_done(x, n);

@@ -1,0 +1,122 @@
+#include "xgraph/pass.h"
+
+#include <math.h>
+
+/* y = min(max(x, lo), hi) of one tensor, as Clip. */
+static bool to_clip(xg_rw *r, uint32_t node, uint32_t in, float lo, float hi, const xg_node *also) {
+    uint32_t out = xg_rw_out(r, node), n = xg_rw_add(r, XG_OP_Clip, node, &in, 1);
+    xg_set_af(xg_nodep(r->g, n), XG_ATTR_min, lo);
+    xg_set_af(xg_nodep(r->g, n), XG_ATTR_max, hi);
+    if (also) xg_rw_join(r, n, also);
+    return xg_rw_infer(r, n) && xg_rw_replace(r, out, xg_rw_out(r, n));
+}
+
+static bool is_float(const xg_rw *r, uint32_t tensor) {
+    return r->g->tensor.v[tensor].dtype == XG_F32;
+}
+
+/* The operand beside a scalar constant of a two-input node; XG_NONE when there is none. */
+static uint32_t beside_scalar(const xg_rw *r, const xg_node *n, bool commutes, float *v) {
+    if (xg_rw_scalar(r, n->in[1], v) &&
+        r->g->tensor.v[n->in[1]].rank <= r->g->tensor.v[n->in[0]].rank)
+        return n->in[0];
+    if (commutes && xg_rw_scalar(r, n->in[0], v) &&
+        r->g->tensor.v[n->in[0]].rank <= r->g->tensor.v[n->in[1]].rank)
+        return n->in[1];
+    return XG_NONE;
+}
+
+static bool min_max(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    float v;
+    if ((n->op != XG_OP_Min && n->op != XG_OP_Max) || !is_float(r, n->out[0])) return false;
+    uint32_t in = beside_scalar(r, n, true, &v);
+    if (in == XG_NONE || isnan(v)) return false;
+    return n->op == XG_OP_Min ? to_clip(r, node, in, -INFINITY, v, NULL)
+                              : to_clip(r, node, in, v, INFINITY, NULL);
+}
+
+/* Clip of Clip: the outer bounds clamp the inner ones. */
+static bool clip_clip(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Clip || !is_float(r, n->out[0])) return false;
+    const xg_node *b = xg_rw_made_by(r, n->in[0], XG_OP_Clip);
+    if (!b) return false;
+    float lo = xg_af(n, XG_ATTR_min), hi = xg_af(n, XG_ATTR_max);
+    float inner_lo = fminf(fmaxf(xg_af(b, XG_ATTR_min), lo), hi),
+          inner_hi = fminf(fmaxf(xg_af(b, XG_ATTR_max), lo), hi);
+    if (inner_lo > inner_hi) return false;
+    return to_clip(r, node, b->in[0], inner_lo, inner_hi, b);
+}
+
+/* v with tensor = v * factor, factor folded from Mul or Div by a constant; factor 1 when it is
+ * neither. */
+static uint32_t scaled_by(const xg_rw *r, uint32_t tensor, float *factor) {
+    const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+    *factor = 1;
+    if (!n || (n->op != XG_OP_Mul && n->op != XG_OP_Div)) return tensor;
+    float v;
+    uint32_t in = beside_scalar(r, n, n->op == XG_OP_Mul, &v);
+    if (in == XG_NONE) return tensor;
+    *factor = n->op == XG_OP_Mul ? v : 1 / v;
+    return in;
+}
+
+/* clip(x + 3, 0, 6): gives x. */
+static uint32_t relu6_of_plus_3(const xg_rw *r, uint32_t tensor) {
+    const xg_node *clip = xg_rw_made_by(r, tensor, XG_OP_Clip);
+    if (!clip || xg_af(clip, XG_ATTR_min) != 0 || xg_af(clip, XG_ATTR_max) != 6) return XG_NONE;
+    const xg_node *add = xg_rw_made_by(r, clip->in[0], XG_OP_Add);
+    float three;
+    uint32_t x = add ? beside_scalar(r, add, true, &three) : XG_NONE;
+    return x != XG_NONE && three == 3 ? x : XG_NONE;
+}
+
+static bool near_sixth(float f) {
+    return fabsf(f * 6 - 1) < 1e-5f;
+}
+
+static bool take_over(xg_rw *r, uint32_t node, uint32_t n) {
+    uint32_t out = xg_rw_out(r, node);
+    return xg_rw_infer(r, n) && xg_rw_replace(r, out, xg_rw_out(r, n));
+}
+
+/* x * relu6(x + 3) / 6 in its spellings, and x * hardsigmoid(x) with 1/6 and 1/2. */
+static bool hard_swish(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if ((n->op != XG_OP_Mul && n->op != XG_OP_Div) || !is_float(r, n->out[0])) return false;
+    float outer;
+    uint32_t product = scaled_by(r, n->out[0], &outer);
+    const xg_node *mul = product == n->out[0] ? n : xg_rw_made_by(r, product, XG_OP_Mul);
+    if (!mul || mul->op != XG_OP_Mul) return false;
+    for (int side = 0; side < 2; side++) {
+        float inner;
+        uint32_t gate = scaled_by(r, mul->in[side], &inner), x = relu6_of_plus_3(r, gate),
+                 other = mul->in[1 - side];
+        const xg_node *hs = xg_rw_made_by(r, mul->in[side], XG_OP_HardSigmoid);
+        bool found = x != XG_NONE && x == other && near_sixth(outer * inner);
+        if (!found && hs && hs->in[0] == other && outer == 1 && mul == n)
+            found = near_sixth(xg_af(hs, XG_ATTR_alpha)) && xg_af(hs, XG_ATTR_beta) == 0.5f;
+        if (found) return take_over(r, node, xg_rw_add(r, XG_OP_HardSwish, node, &other, 1));
+    }
+    return false;
+}
+
+/* relu6(x + 3) / 6. */
+static bool hard_sigmoid(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if ((n->op != XG_OP_Mul && n->op != XG_OP_Div) || !is_float(r, n->out[0])) return false;
+    float factor;
+    uint32_t gate = scaled_by(r, n->out[0], &factor),
+             x = gate == n->out[0] ? XG_NONE : relu6_of_plus_3(r, gate);
+    if (x == XG_NONE || !near_sixth(factor)) return false;
+    uint32_t h = xg_rw_add(r, XG_OP_HardSigmoid, node, &x, 1);
+    xg_set_af(xg_nodep(r->g, h), XG_ATTR_alpha, 1.0f / 6);
+    xg_set_af(xg_nodep(r->g, h), XG_ATTR_beta, 0.5f);
+    return take_over(r, node, h);
+}
+
+xg_status xg_pass_fuse_activations(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
+    return xg_rw_run(c, g, p,
+                     (const xg_rule_fn[]){min_max, clip_clip, hard_swish, hard_sigmoid, NULL});
+}
