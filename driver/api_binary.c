@@ -95,7 +95,7 @@ static xg_status load_body(void *arg) {
     xg_status st = xg_read_file(b->arena, k->path, &data);
     if (st == XG_OK && !b->machine) st = named_machine(k, &data);
     if (st == XG_OK) st = xg_xgb_read(b->arena, k->path, data.p, data.n, b->machine, &b->program);
-    if (st == XG_OK) st = xg_program_verify(k->x->ctx, b->machine, b->program);
+    if (st == XG_OK) st = xg_program_fits(k->x->ctx, b->machine, b->program);
     return st;
 }
 
@@ -111,7 +111,7 @@ static xg_status assemble_body(void *arg) {
     xg_status st = xg_read_file(b->arena, k->path, &text);
     if (st == XG_OK)
         st = xg_xs_parse(b->arena, k->path, (const char *)text.p, text.n, b->machine, &b->program);
-    if (st == XG_OK) st = xg_program_verify(k->x->ctx, b->machine, b->program);
+    if (st == XG_OK) st = xg_program_fits(k->x->ctx, b->machine, b->program);
     return st;
 }
 

@@ -124,7 +124,7 @@ xg_status xg_report_accuracy(xg_arena *a, const xg_machine *m, const xg_program 
     memset(out, 0, sizeof *out);
     job j = {xg_arena_ctx(a), m, input, labels, ninput};
     uint64_t runs, images;
-    xg_status st = xg_program_verify(j.c, m, p);
+    xg_status st = xg_program_fits(j.c, m, p);
     if (st != XG_OK) return st;
     xg_program_io io = xg_program_borders(p, a);
     st = xg_inputs_count(j.c, p->host, io.input, io.ninput, input, ninput, &runs);

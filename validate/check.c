@@ -379,7 +379,7 @@ static xg_status check_all(xg_watch *w, xg_arena *scratch, const xg_check_option
 xg_status xg_check(xg_arena *a, const xg_machine *m, const xg_graph *reference, const xg_program *p,
                    const xg_check_options *o, xg_check_result *out) {
     memset(out, 0, sizeof *out);
-    xg_status st = xg_program_verify(xg_arena_ctx(a), m, p);
+    xg_status st = xg_program_fits(xg_arena_ctx(a), m, p);
     if (st != XG_OK) return st;
     xg_watch w = {.arena = a, .machine = m, .reference = reference, .program = p, .result = out};
     xg_arena *scratch = xg_arena_new(xg_arena_ctx(a));

@@ -75,9 +75,40 @@ static bool is_input_of(const xg_graph *g, const char *node, const char *tensor)
     return false;
 }
 
+static bool holds(const xg_map_row *q, const xg_map_row *r, const difference *d) {
+    return q->n == r->n && d->h >= q->h0 && d->h < q->h1 && d->w >= q->w0 && d->w < q->w1 &&
+           d->c >= q->c0 && d->c < q->c1;
+}
+
+/* Whether the wrong element had a right value in DDR before: the row only brings it on chip. */
+static bool is_copy(const xg_watch *w, const xg_map_row *r, const difference *d) {
+    const xg_step *s = &w->program->step.v[w->step];
+    if (!r->place.on_chip || !w->program->tensor.v[r->tensor].materialised) return false;
+    for (uint32_t i = 0; i < s->nread; i++)
+        if (s->read[i] == r->tensor) return true;
+    for (uint32_t i = 0; i < w->program->map.n; i++) {
+        const xg_map_row *q = &w->program->map.v[i];
+        if (w->done[i] && q->tensor == r->tensor && !q->place.on_chip && holds(q, r, d))
+            return true;
+    }
+    return false;
+}
+
+static const char *judge_copy(xg_watch *w, const xg_map_row *r, const difference *d) {
+    const xg_prog_tensor *t = &w->program->tensor.v[r->tensor];
+    uint64_t bytes;
+    const uint8_t *ddr = xg_sim_ddr(w->exec->sim, t->place.region, &bytes);
+    if ((int8_t)ddr[xg_place_offset(w->machine, &t->place, r->n, d->h, d->w, d->c)] == d->expected)
+        return "the element is right in DDR: bringing it on chip is at fault";
+    return "the element was right in DDR when it was made, and has been overwritten since: "
+           "addresses or "
+           "lifetimes clash";
+}
+
 /* Everything that was made before compared equal, or was repaired. What can still be wrong with the
  * inputs is that somebody has overwritten them in DDR since; look again. */
-static const char *judge(xg_watch *w, const xg_map_row *r) {
+static const char *judge(xg_watch *w, const xg_map_row *r, const difference *wrong) {
+    if (is_copy(w, r, wrong)) return judge_copy(w, r, wrong);
     for (uint32_t i = 0; i < w->program->map.n; i++) {
         const xg_map_row *q = &w->program->map.v[i];
         piece p;
@@ -139,7 +170,7 @@ static void record_row(xg_watch *w, const xg_map_row *r, const piece *p, const d
             "none of the tile's instructions has written this element: one is missing, or writes "
             "elsewhere; the instruction above left what is there";
     else
-        x.verdict = judge(w, r);
+        x.verdict = judge(w, r, d);
     xg_push(w->arena, &w->result->divergence, x);
 }
 

@@ -235,10 +235,18 @@ static void draw_segment(maker *k, uint32_t segment, const xg_times *t) {
  * ---------------------------------------------------------------------------------------------------
  */
 
-static const char *op_of(const xg_graph *g, const char *node) {
-    for (uint32_t i = 0; g && i < g->node.n; i++)
-        if (!strcmp(g->node.v[i].name, node)) return xg_ops[g->node.v[i].op].name;
-    return "";
+/* A group's layer is named after all its nodes and operators, in order. */
+static void name_layer(maker *k, const xg_selection *s, xg_layer_row *l) {
+    if (l->group >= s->group.n) return;
+    const xg_group *g = &s->group.v[l->group];
+    xg_buf name = {.arena = k->arena}, op = {.arena = k->arena};
+    for (uint32_t i = 0; i < g->nnode; i++) {
+        const xg_node *n = xg_nodep(s->graph, g->node[i]);
+        xg_putf(&name, "%s%s", i ? " + " : "", n->name);
+        xg_putf(&op, "%s%s", i ? "+" : "", xg_ops[n->op].name);
+    }
+    l->node = name.p ? name.p : "";
+    l->op = op.p ? op.p : "";
 }
 
 static const char *reason_of(const xg_selection *s, const char *node) {
@@ -313,7 +321,7 @@ static void begin(maker *k, const xg_report_options *o) {
         xg_push(k->arena, &r->sqnr, o->quant->row.v[i]);
     find_layers(k);
     for (uint32_t i = 0; o->selection && i < r->layer.n; i++)
-        r->layer.v[i].op = op_of(o->selection->graph, r->layer.v[i].node);
+        name_layer(k, o->selection, &r->layer.v[i]);
     add_host_steps(k, o);
 }
 
@@ -339,7 +347,7 @@ static void finish(xg_report *r, const xg_selection *s) {
 xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
                          const xg_report_options *o, xg_report *out) {
     memset(out, 0, sizeof *out);
-    xg_status st = xg_program_verify(xg_arena_ctx(a), m, p);
+    xg_status st = xg_program_fits(xg_arena_ctx(a), m, p);
     if (st != XG_OK) return st;
     maker k = {
         .arena = a, .scratch = xg_arena_new(xg_arena_ctx(a)), .machine = m, .program = p, .r = out};

@@ -16,8 +16,8 @@ enum { XG_TIMELINE_BINS = 960 };
 
 typedef struct xg_layer_row { /* one group */
     uint32_t group;
-    const char *node, *onnx,
-        *op; /* the node that makes the group's last tensor; op "" when not known */
+    const char *node, *onnx, *op; /* its nodes and operators, joined by '+'; without the model: the
+                                     node of its last tensor, and no operator */
     uint64_t
         cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
     uint64_t macs, instructions;                 /* macs: the network's, see xg_report */

@@ -40,7 +40,11 @@ static const char *bytes(xg_arena *a, uint64_t v) {
 }
 
 static const char *si(xg_arena *a, double v, const char *of) {
-    const char *unit[] = {of, xg_strf(a, "k%s", of), xg_strf(a, "M%s", of), xg_strf(a, "G%s", of),
+    const char *unit[] = {of,
+                          xg_strf(a, "k%s", of),
+                          xg_strf(a, "M%s", of),
+                          xg_strf(a, "G%s", of),
+                          xg_strf(a, "T%s", of),
                           NULL};
     return scaled(a, v, 1000, unit);
 }
@@ -89,23 +93,26 @@ static void put_head(const xg_report *r, xg_buf *out) {
     const xg_machine *m = r->machine;
     uint32_t layers = r->layer.n;
     if (layers && r->layer.v[layers - 1].group == XG_NONE) layers--;
-    xg_putf(
-        out,
-        "model       %s: %u layer%s on the accelerator, %u step%s on the host, batch %" PRIu64 "\n",
-        r->model, layers, layers == 1 ? "" : "s", r->host.n, r->host.n == 1 ? "" : "s", r->images);
-    xg_putf(out, "machine     %s: %u core%s at %.0f MHz, peak %.4g TOP/s, arithmetic '%s'\n",
-            m->name, m->cores, m->cores == 1 ? "" : "s", (double)m->clock_khz / 1000.0,
-            r->peak_tops, m->profile);
+    xg_putf(out,
+            "model       %s: %u layer group%s on the accelerator, %u operator%s on the host, batch "
+            "%" PRIu64 "\n",
+            r->model, layers, layers == 1 ? "" : "s", r->host.n, r->host.n == 1 ? "" : "s",
+            r->images);
+    xg_putf(out, "machine     %s: %u core%s at %.0f MHz, peak %s, arithmetic '%s'\n", m->name,
+            m->cores, m->cores == 1 ? "" : "s", (double)m->clock_khz / 1000.0,
+            si(a, r->peak_tops * 1e12, "OP/s"), m->profile);
     if (r->quantised[0]) xg_putf(out, "quantised   %s\n", r->quantised);
     xg_putf(out, "strategy    %s%s%s\n", r->strategy, r->solver_note[0] ? "; " : "",
             r->solver_note);
     if (r->has_accuracy) put_accuracy(r, out);
-    xg_putf(out, "time        %s cycles = %.4g ms on the accelerator = %.4g images/s%s\n",
-            grouped(a, r->cycles), r->ms, r->images_per_s,
-            r->host.n ? " (host steps not included)" : "");
-    xg_putf(out, "work        %s in %s instructions: %.4g TOP/s, %.1f %% of the peak\n",
-            si(a, (double)r->macs, "MAC"), grouped(a, r->instructions), r->tops,
-            percent(r->tops, r->peak_tops));
+    xg_putf(out, "time        %s cycles = %.4g ms on the accelerator = %s images/s%s\n",
+            grouped(a, r->cycles), r->ms,
+            r->images_per_s < 100 ? xg_strf(a, "%.2f", r->images_per_s)
+                                  : grouped(a, (uint64_t)r->images_per_s),
+            r->host.n ? " (host operators not included)" : "");
+    xg_putf(out, "work        %s in %s instructions: %s, %.1f %% of the peak\n",
+            si(a, (double)r->macs, "MAC"), grouped(a, r->instructions),
+            si(a, r->tops * 1e12, "OP/s"), percent(r->tops, r->peak_tops));
     if (!r->macs_exact)
         xg_puts(out, "            (without the model, unused channels of words count as work)\n");
     xg_putf(out, "bounds      compute alone %s cycles (%.1f %%), DDR alone %s cycles (%.1f %%)\n",
@@ -160,6 +167,7 @@ static void put_layers(const xg_report *r, bool verbose, xg_buf *out) {
     for (uint32_t k = 0; k < top; k++) {
         const xg_layer_row *l = &r->layer.v[order[k]];
         double share = percent_u(l->cycles, r->cycles);
+        if (l->group == XG_NONE && share < 0.1) continue;
         char bar[21];
         for (int i = 0; i < 20; i++) bar[i] = i < (int)(share / 5.0 + 0.5) ? '#' : ' ';
         bar[20] = 0;
@@ -176,7 +184,7 @@ void xg_report_print_text(const xg_report *r, bool verbose, xg_buf *out) {
         put_engines(r, out);
         put_layers(r, verbose, out);
     }
-    if (r->host.n) xg_puts(out, "\nhost steps\n");
+    if (r->host.n) xg_puts(out, "\noperators on the host\n");
     for (uint32_t i = 0; i < r->host.n && (verbose || i < 8); i++)
         xg_putf(out, "  %-12s %s%s%s\n", r->host.v[i].op, r->host.v[i].node,
                 r->host.v[i].reason[0] ? ": " : "", r->host.v[i].reason);

@@ -52,9 +52,9 @@ typedef struct xg_exec_options {
 
 /* Checks every index, slice and place of a program against the machine, so that the code behind it
  * needs no bounds checks of its own. INPUT or LIMIT, naming what is out of range. */
-XG_MUST_USE xg_status xg_program_verify(xg_ctx *c, const xg_machine *m, const xg_program *p);
+XG_MUST_USE xg_status xg_program_fits(xg_ctx *c, const xg_machine *m, const xg_program *p);
 
-/* The program must have passed xg_program_verify() and all must outlive the xg_exec; memory from a.
+/* The program must have passed xg_program_fits() and all must outlive the xg_exec; memory from a.
  */
 XG_MUST_USE xg_status xg_exec_new(xg_arena *a, const xg_machine *m, const xg_program *p,
                                   const xg_exec *leader, xg_exec **out);

@@ -137,7 +137,7 @@ static xg_status verify_steps(xg_ctx *c, const xg_program *p) {
     return st;
 }
 
-xg_status xg_program_verify(xg_ctx *c, const xg_machine *m, const xg_program *p) {
+xg_status xg_program_fits(xg_ctx *c, const xg_machine *m, const xg_program *p) {
     xg_status st = verify_sizes(c, m, p);
     if (st == XG_OK) st = verify_tensors(c, p);
     if (st == XG_OK) st = verify_map(c, m, p);

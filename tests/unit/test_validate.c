@@ -150,6 +150,36 @@ static void missing_save_is_found(void **state) {
     assert_string_equal(r.divergence.v[0].where, "in DDR");
 }
 
+/* A tensor that is overwritten between its making and its use, and one that is loaded from the
+ * wrong place. */
+static void overwritten_and_misread_tensors_are_told_apart(void **state) {
+    xg_test *t = *state;
+    for (int kind = 0; kind < 2; kind++) {
+        built b = build(t, "nano", "layer", 1);
+        const xg_map_row *row, *other;
+        find_inst(&b, "residual_out", XG_T_SAVE,
+                  &other); /* made after pool_out, whose last reader it is */
+        xg_inst *load = NULL;
+        xg_stream *st = &b.program->segment.v[0].core[0];
+        for (uint32_t i = other->last; i < st->n && !load; i++)
+            if (st->inst[i].op == XG_T_LOAD) load = &st->inst[i];
+        assert_non_null(load);
+        if (kind == 0) load->f[XG_F(LOAD, ddr)]++;
+        if (kind == 1) { /* the save of body_out lands on pool_out, which residual still reads */
+            xg_inst *save = find_inst(&b, "body_out", XG_T_SAVE, &row);
+            save->f[XG_F(SAVE, ddr)] =
+                (int32_t)find_inst(&b, "pool_out", XG_T_SAVE, &row)->f[XG_F(SAVE, ddr)];
+        }
+        xg_check_result r = check(t, &b, &quick);
+        assert_false(r.equal);
+        bool said = false;
+        for (uint32_t i = 0; i < r.divergence.n; i++)
+            said |= strstr(r.divergence.v[i].verdict,
+                           kind ? "overwritten since" : "bringing it on chip is at fault") != NULL;
+        assert_true(said);
+    }
+}
+
 static void missing_token_is_found(void **state) {
     xg_test *t = *state;
     built b = build(t, "nano", "layer", 1);
@@ -257,7 +287,7 @@ static void impossible_programs_are_refused(void **state) {
         for (uint32_t i = 0; i < p->step.n; i++)
             if (p->step.v[i].kind == XG_STEP_ACCEL) accel = &p->step.v[i];
         assert_non_null(accel);
-        assert_ok(t->c, xg_program_verify(t->c, b.machine, p));
+        assert_ok(t->c, xg_program_fits(t->c, b.machine, p));
         xg_map_row *r = &p->map.v[p->map.n / 2];
         switch (fault) {
         case 0:
@@ -299,7 +329,7 @@ static void impossible_programs_are_refused(void **state) {
             r->place.addr = UINT32_MAX;
             break;
         }
-        assert_true(xg_program_verify(t->c, b.machine, p) != XG_OK);
+        assert_true(xg_program_fits(t->c, b.machine, p) != XG_OK);
     }
 }
 
@@ -450,6 +480,7 @@ int main(void) {
         TEST(wrong_bound_is_named),
         TEST(two_wrong_groups_are_both_found),
         TEST(missing_save_is_found),
+        TEST(overwritten_and_misread_tensors_are_told_apart),
         TEST(missing_token_is_found),
         TEST(random_changes_are_found),
         TEST(verdicts_print),

@@ -1,0 +1,44 @@
+# The report and the tables.
+. "$2/tests/cli/common.inc"
+cp "$here/small.xg" .
+
+run 0 report small.xg -m zu9
+for word in model machine time work bounds DDR memory engine layers; do says out "$word"; done
+[ "$(wc -l <out)" -le 60 ] || fail "more than a screen"
+says out "the accelerator has no Softmax"
+run 0 report small.xg -m nano --json
+is_json out
+says out '"compute_bound_cycles"'
+run 0 report small.xg -m nano --csv
+[ "$(head -1 out | tr ',' '\n' | wc -l)" = "$(sed -n 2p out | tr ',' '\n' | wc -l)" ] || fail "CSV columns"
+run 0 report small.xg -m nano --svg
+says out "</svg>"
+run 0 compile small.xg -m nano -o s.xgb
+run 0 report s.xgb --dir there
+for f in report.txt report.json layers.csv timeline.svg; do [ -s there/$f ] || fail "$f"; done
+cycles=$(sed -n 's/.*"cycles": \([0-9]*\),/\1/p' there/report.json | head -1)
+run 0 run s.xgb --cycles
+says out "$cycles cycles"
+
+run 0 machines
+for m in nano zu2 zu9 kv260 zcu102 edge; do grep -q "^$m " out || fail "machine $m"; done
+run 0 machines --json
+is_json out
+run 0 ops -m zu9
+grep -qE "^Conv +accelerator" out || fail "Conv does not run on the accelerator"
+grep -qE "^Softmax +host" out || fail "Softmax does not run on the host"
+grep -qE "^BatchNorm +float only" out || fail "BatchNorm has no 8-bit form"
+run 0 ops --json
+is_json out
+for form in md h sv encoding machine; do
+    run 0 isa -m nano --form $form
+    [ "$(wc -l <out)" -gt 20 ] || fail "isa --form $form is short"
+done
+run 2 isa -m nano --form nonsense
+one_line_error
+run 0 import small.xg -o copy.xg
+run 0 compile copy.xg -m nano -o copy.xgb
+run 0 check small.xg copy.xgb --fill random:2
+run 0 import small.xg --text -m zu9 -o -
+says out 'node Softmax'
+exit 0
