@@ -40,8 +40,8 @@ static xg_status read_zero_points(xg_onnx *x, const xg_tensor *z, int64_t n, int
 xg_status xg_ox_quant(xg_onnx *x, uint32_t iscale, uint32_t izp, int32_t axis, int64_t channels,
                       xg_dtype none, const xg_quant **q, xg_dtype *dtype) {
     uint32_t s = xg_ox_in(x, iscale), z = xg_ox_in(x, izp);
-    int64_t n;
-    float *scale;
+    int64_t n = 0;
+    float *scale = NULL;
     if (s == XG_NONE) return xg_ox_bad(x, "input %u (scale) is absent", iscale);
     xg_status st = read_scales(x, xg_ox_tensor(x, s), &n, &scale);
     if (st) return st;
