@@ -154,6 +154,16 @@ static void put_wrapped(const char *s, int indent) {
     putchar('\n');
 }
 
+static void put_paragraphs(const char *s) {
+    while (*s) {
+        char line[256];
+        size_t n = strcspn(s, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, s);
+        put_wrapped(line, 0);
+        s += n + (s[n] == '\n');
+    }
+}
+
 static void put_indented_lines(const char *s) {
     while (*s) {
         size_t n = strcspn(s, "\n");
@@ -165,7 +175,7 @@ static void put_indented_lines(const char *s) {
 void print_command_help(const command *k) {
     printf("Usage: xgc %s [OPTION]...%s%s\n", k->name, *k->operands ? " " : "", k->operands);
     printf("%c%s.\n", k->summary[0] - ('a' - 'A'), k->summary + 1);
-    if (*k->details) printf("%s\n", k->details);
+    put_paragraphs(k->details);
     puts("\nOptions:");
     for (size_t i = 0; i < NROWS; i++) {
         if (!takes(k, rows[i].name)) continue;

@@ -59,7 +59,7 @@ done
 run 1 compile small.xg -m nosuchmachine -o bad.xgb
 one_line_error
 says err "nosuchmachine"
-run 1 compile small.xg -m nano --strategy nosuch -o bad.xgb
+run 2 compile small.xg -m nano --strategy nosuch -o bad.xgb
 one_line_error
 says err "nosuch"
 run 1 compile small.xg -m nano -o nofolder/bad.xgb
