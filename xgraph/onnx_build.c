@@ -89,6 +89,18 @@ bool xg_ox_wants(const xg_onnx *x, uint32_t i) {
     return i < x->node->n_output && *x->node->output[i];
 }
 
+bool xg_ox_is_read(const xg_onnx *x, uint32_t i) {
+    const Xgonnx__Graph *g = x->file->model->graph;
+    if (!xg_ox_wants(x, i)) return false;
+    const char *name = x->node->output[i];
+    for (size_t k = 0; k < g->n_output; k++)
+        if (!strcmp(g->output[k]->name, name)) return true;
+    for (size_t k = 0; k < g->n_node; k++)
+        for (size_t j = 0; j < g->node[k]->n_input; j++)
+            if (!strcmp(g->node[k]->input[j], name)) return true;
+    return false;
+}
+
 xg_status xg_ox_const_ints(xg_onnx *x, uint32_t i, const char *what, const int64_t **v,
                            uint32_t *n) {
     uint32_t in = xg_ox_in(x, i);

@@ -59,7 +59,8 @@ const int64_t *xg_ox_ints(const xg_onnx *x, const char *name, uint32_t *n);
 /* Tensor of input i, XG_NONE when absent. */
 uint32_t xg_ox_in(const xg_onnx *x, uint32_t i);
 xg_tensor *xg_ox_tensor(const xg_onnx *x, uint32_t tensor);
-bool xg_ox_wants(const xg_onnx *x, uint32_t i); /* output i exists */
+bool xg_ox_wants(const xg_onnx *x, uint32_t i);   /* output i exists */
+bool xg_ox_is_read(const xg_onnx *x, uint32_t i); /* ... and a node or the graph reads it */
 /* Integer constant of input i as int64 (any integer type), NULL + *n = 0 when absent; an error when
  * not constant. */
 XG_MUST_USE xg_status xg_ox_const_ints(xg_onnx *x, uint32_t i, const char *what, const int64_t **v,

@@ -366,7 +366,7 @@ xg_status xg_ox_depth_space(xg_onnx *x, int to_depth) {
 
 xg_status xg_ox_identity(xg_onnx *x, int arg) {
     (void)arg;
-    if (xg_ox_wants(x, 1)) return xg_ox_refuse(x, "the output mask");
+    if (xg_ox_is_read(x, 1)) return xg_ox_refuse(x, "the output mask");
     if (xg_ox_in(x, 2) != XG_NONE) {
         const xg_tensor *train = xg_ox_tensor(x, xg_ox_in(x, 2));
         if (!train->data || xg_const_int(train, 0)) return xg_ox_refuse(x, "training_mode");

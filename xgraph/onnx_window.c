@@ -113,7 +113,7 @@ xg_status xg_ox_conv(xg_onnx *x, int arg) {
 
 xg_status xg_ox_pool(xg_onnx *x, int op) {
     uint32_t in = xg_ox_in(x, 0), rank = xg_ox_tensor(x, in)->rank;
-    if (xg_ox_wants(x, 1)) return xg_ox_refuse(x, "the output Indices");
+    if (xg_ox_is_read(x, 1)) return xg_ox_refuse(x, "the output Indices");
     if (rank < 3 || rank > 4)
         return xg_ox_refuse(x, "input with %u axes; 1-D and 2-D are supported", rank);
     xg_window win;
@@ -154,13 +154,30 @@ xg_status xg_ox_batchnorm(xg_onnx *x, int arg) {
     if (xg_ox_int(x, "training_mode", 0)) return xg_ox_refuse(x, "training_mode");
     if (!xg_ox_int(x, "spatial", 1)) return xg_ox_refuse(x, "spatial = 0");
     for (uint32_t i = 1; i < x->node->n_output; i++)
-        if (xg_ox_wants(x, i)) return xg_ox_refuse(x, "outputs other than the first");
+        if (xg_ox_is_read(x, i)) return xg_ox_refuse(x, "outputs other than the first");
     if (rank < 2 || rank > 4) return xg_ox_refuse(x, "input with %u axes", rank);
     xg_status st = rank > 2 ? xg_ox_nhwc(x, in[0], &in[0]) : XG_OK;
     if (st) return st;
     uint32_t y = rank > 2 ? xg_ox_temp(x, 0, "nhwc") : xg_ox_out(x, 0);
     uint32_t n = xg_ox_node(x, XG_OP_BatchNorm, in, 5, y);
     xg_set_af(xg_nodep(x->g, n), XG_ATTR_epsilon, xg_ox_float(x, "epsilon", 1e-5f));
+    st = xg_ox_done(x, n);
+    return st || rank == 2 ? st : xg_ox_from_nhwc(x, y, rank, 0);
+}
+
+xg_status xg_ox_lrn(xg_onnx *x, int arg) {
+    (void)arg;
+    uint32_t in = xg_ox_in(x, 0), rank = xg_ox_tensor(x, in)->rank;
+    if (rank < 2 || rank > 4) return xg_ox_refuse(x, "input with %u axes", rank);
+    xg_status st = rank > 2 ? xg_ox_nhwc(x, in, &in) : XG_OK;
+    if (st) return st;
+    uint32_t y = rank > 2 ? xg_ox_temp(x, 0, "nhwc") : xg_ox_out(x, 0);
+    uint32_t n = xg_ox_node(x, XG_OP_LRN, &in, 1, y);
+    const xg_node *node = xg_nodep(x->g, n);
+    xg_set_ai(node, XG_ATTR_size, xg_ox_int(x, "size", 0));
+    xg_set_af(node, XG_ATTR_alpha, xg_ox_float(x, "alpha", 1e-4f));
+    xg_set_af(node, XG_ATTR_beta, xg_ox_float(x, "beta", 0.75f));
+    xg_set_af(node, XG_ATTR_bias, xg_ox_float(x, "bias", 1.0f));
     st = xg_ox_done(x, n);
     return st || rank == 2 ? st : xg_ox_from_nhwc(x, y, rank, 0);
 }
