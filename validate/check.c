@@ -158,10 +158,7 @@ static void begin_step(xg_watch *w, uint32_t i) {
     w->segment = step->segment;
     if (step->kind != XG_STEP_ACCEL) return;
     for (uint32_t k = 0; k < w->cores; k++) w->cursor[k] = w->start[step->segment * w->cores + k];
-    for (uint32_t k = 0; k < step->nread; k++) {
-        const int64_t *d = w->program->tensor.v[step->read[k]].dim;
-        w->covered[step->read[k]] = (uint64_t)(d[0] * d[1] * d[2] * d[3]);
-    }
+    for (uint32_t k = 0; k < step->nread; k++) xg_watch_cover(w, step->read[k]);
 }
 
 /* Runs a step on another simulator and compares all memories with the leader's. *why is set on a
@@ -251,7 +248,10 @@ static void begin_set(xg_watch *w, input_set *s) {
     w->exec = s->leader;
     w->values = &s->values;
     w->wrong = 0;
-    memset(w->covered, 0, sizeof *w->covered * w->program->tensor.n);
+    for (uint32_t i = 0; i < w->program->tensor.n; i++) {
+        const int64_t *d = w->program->tensor.v[i].dim;
+        memset(w->covered[i], 0, (size_t)(d[0] * d[1] * d[2] * d[3]));
+    }
     memset(w->done, 0, sizeof *w->done * w->program->map.n);
     for (uint32_t i = 0; i < w->reference->input.n; i++) {
         const xg_tensor *t = xg_tensorp(w->reference, w->reference->input.v[i]);
@@ -325,12 +325,14 @@ static void count_coverage(xg_watch *w) {
     for (uint32_t i = 0; i < w->program->tensor.n; i++) {
         const xg_prog_tensor *t = &w->program->tensor.v[i];
         uint64_t elems = (uint64_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3]);
-        r->elements += w->covered[i] < elems ? w->covered[i] : elems;
-        if (w->covered[i] >= elems) {
+        uint64_t covered = xg_watch_covered(w, i);
+        r->elements += covered;
+        if (covered == elems) {
             r->tensors_complete++;
             r->tensors_chip += !t->materialised && w->on_chip[i];
         } else {
-            xg_push(w->arena, &r->incomplete, xg_strdup(w->arena, t->name));
+            xg_push(w->arena, &r->incomplete,
+                    xg_strf(w->arena, "%s (%" PRIu64 " of %" PRIu64 ")", t->name, covered, elems));
         }
     }
 }
@@ -342,7 +344,11 @@ static void prepare(xg_watch *w, xg_arena *scratch) {
     r->strategy = xg_strdup(w->arena, p->strategy ? p->strategy : "");
     r->equal = true;
     w->cores = w->machine->cores;
-    w->covered = xg_newn(scratch, uint64_t, p->tensor.n);
+    w->covered = xg_newn(scratch, uint8_t *, p->tensor.n);
+    for (uint32_t i = 0; i < p->tensor.n; i++) {
+        const int64_t *d = p->tensor.v[i].dim;
+        w->covered[i] = xg_newn(scratch, uint8_t, (size_t)(d[0] * d[1] * d[2] * d[3]));
+    }
     w->on_chip = xg_newn(scratch, bool, p->tensor.n);
     w->done = xg_newn(scratch, bool, p->map.n);
     w->cursor = xg_newn(scratch, uint32_t, w->cores);

@@ -174,6 +174,28 @@ static void record_row(xg_watch *w, const xg_map_row *r, const piece *p, const d
     xg_push(w->arena, &w->result->divergence, x);
 }
 
+static uint64_t elems_of(const xg_prog_tensor *t) {
+    return (uint64_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3]);
+}
+
+void xg_watch_cover(xg_watch *w, uint32_t tensor) {
+    memset(w->covered[tensor], 1, elems_of(&w->program->tensor.v[tensor]));
+}
+
+uint64_t xg_watch_covered(const xg_watch *w, uint32_t tensor) {
+    uint64_t n = 0, elems = elems_of(&w->program->tensor.v[tensor]);
+    for (uint64_t i = 0; i < elems; i++) n += w->covered[tensor][i];
+    return n;
+}
+
+static void cover_row(xg_watch *w, const xg_map_row *r) {
+    const int64_t *d = w->program->tensor.v[r->tensor].dim;
+    for (uint32_t h = r->h0; h < r->h1; h++)
+        for (uint32_t x = r->w0; x < r->w1; x++)
+            memset(w->covered[r->tensor] + ((r->n * d[1] + h) * d[2] + x) * d[3] + r->c0, 1,
+                   r->c1 - r->c0);
+}
+
 xg_status xg_watch_hook(void *arg, xg_sim *s, uint32_t core, uint32_t index, const xg_inst *in) {
     (void)s, (void)in;
     xg_watch *w = arg;
@@ -191,7 +213,7 @@ xg_status xg_watch_hook(void *arg, xg_sim *s, uint32_t core, uint32_t index, con
             (void)compare(w->machine, &p, true);
         }
         w->done[row] = true;
-        w->covered[r->tensor] += (uint64_t)(r->h1 - r->h0) * (r->w1 - r->w0) * (r->c1 - r->c0);
+        cover_row(w, r);
         w->on_chip[r->tensor] |= r->place.on_chip;
     }
     return XG_OK;
@@ -286,8 +308,8 @@ void xg_watch_written(xg_watch *w, const xg_step *s) {
         uint32_t host = w->exec->host_tensor[s->written[i]], ref = w->ref_tensor[s->written[i]];
         xg_divergence x = {.segment = s->segment, .where = "in DDR, at the end of the step"};
         uint64_t elems = (uint64_t)xg_tensor_elems(xg_tensorp(w->program->host, host));
-        bool complete = w->covered[s->written[i]] >= elems;
-        if (!complete) w->covered[s->written[i]] = elems;
+        bool complete = xg_watch_covered(w, s->written[i]) == elems;
+        xg_watch_cover(w, s->written[i]);
         if (compare_host(w, xg_tensorp(w->program->host, host), w->exec->host.v[host], ref, &x))
             continue;
         w->wrong++;

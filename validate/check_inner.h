@@ -15,7 +15,7 @@ typedef struct xg_watch {
     uint32_t *order;                    /* [map] rows sorted by segment, core, last */
     uint32_t *start;                    /* [segments * cores + 1] into order */
     uint32_t cores;
-    uint64_t *covered; /* [program tensors] elements compared in this input set */
+    uint8_t **covered; /* [program tensors][elements] 1: compared in this input set */
     bool *on_chip;     /* [program tensors] some piece was compared on chip only */
     bool *group_wrong; /* [groups] */
     /* of the present input set */
@@ -30,6 +30,9 @@ typedef struct xg_watch {
 
 /* The hook of the functional run: compares what has just become final. */
 xg_status xg_watch_hook(void *arg, xg_sim *s, uint32_t core, uint32_t index, const xg_inst *in);
+/* Marks all elements of a program tensor as compared; counts the marked ones. */
+void xg_watch_cover(xg_watch *w, uint32_t tensor);
+uint64_t xg_watch_covered(const xg_watch *w, uint32_t tensor);
 /* Whole tensors that an accelerator step hands back, or that a host step has made. */
 void xg_watch_written(xg_watch *w, const xg_step *s);
 void xg_watch_host(xg_watch *w, const xg_step *s);

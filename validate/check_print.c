@@ -60,7 +60,7 @@ void xg_check_print_text(const xg_check_result *r, bool verbose, xg_buf *out) {
         xg_putf(out, "groups at fault by themselves: %u of %u%s\n", r->groups_wrong, r->groups,
                 r->divergence.n > 1 && !verbose ? " (-v shows the others)" : "");
     if (r->incomplete.n) {
-        xg_putf(out, "not compared in every element: %u tensor%s", r->incomplete.n,
+        xg_putf(out, "made only in part, and compared in that part: %u tensor%s", r->incomplete.n,
                 r->incomplete.n == 1 ? "" : "s");
         for (uint32_t i = 0; i < r->incomplete.n && (verbose || i < 3); i++)
             xg_putf(out, "%s %s", i ? "," : ":", r->incomplete.v[i]);
