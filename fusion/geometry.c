@@ -168,3 +168,20 @@ uint32_t xg_param_record(const xg_machine *m) {
 uint32_t xg_psum_words(const xg_machine *m) {
     return (uint32_t)xg_ceil_div(4 * (int64_t)m->tile.ocp, m->tile.icp);
 }
+
+xg_slice xg_concat_slice(const xg_graph *g, const xg_node *concat, uint32_t operand, xg_slice s) {
+    int64_t axis = xg_ai(concat, XG_ATTR_axis), at = 0;
+    for (uint32_t k = 0; k < operand; k++) at += xg_in(g, concat, k)->dim[axis];
+    uint32_t by = (uint32_t)at;
+    switch (xg_out(g, concat, 0)->rank - axis) {
+    case 1:
+        s.c0 += by, s.c1 += by;
+        break;
+    case 2:
+        s.w0 += by, s.w1 += by;
+        break;
+    default:
+        s.h0 += by, s.h1 += by;
+    }
+    return s;
+}

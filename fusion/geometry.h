@@ -34,6 +34,8 @@ xg_tile_kind xg_node_tile_kind(const xg_graph *g, const xg_node *n);
  * shape). For a convolution all input channels of the groups that `out` touches. */
 xg_slice xg_need(const xg_graph *g, const xg_node *n, uint32_t operand, const xg_slice *out);
 
+/* The same slice of a concat's operand in the coordinates of its result. */
+xg_slice xg_concat_slice(const xg_graph *g, const xg_node *concat, uint32_t operand, xg_slice s);
 /* Input channel words [lo, hi) that output channels [c0, c1) of a convolution read (grouped ones:
  * their groups only). */
 void xg_conv_channel_words(const xg_graph *g, const xg_node *n, uint32_t icp, uint32_t c0,

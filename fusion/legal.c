@@ -31,6 +31,11 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
     xg_ctx *c = xg_arena_ctx(a);
     xg_uses uses = xg_graph_uses(s->graph, a);
     xg_status st = XG_OK;
+    const bool *may = xg_may_stay(s, m, a);
+    for (uint32_t t = 0; s->on_chip && t < s->graph->tensor.n; t++)
+        if (s->on_chip[t] && !may[t])
+            st = xg_error(c, XG_INPUT, xg_tensorp(s->graph, t)->name,
+                          "this tensor cannot stay on chip");
     for (uint32_t i = 0; i < s->group.n; i++) {
         const xg_group *g = &s->group.v[i];
         if (g->where == XG_ON_HOST) continue;

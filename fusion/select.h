@@ -33,7 +33,18 @@ typedef struct xg_selection {
     const char *strategy;   /* "layer", "greedy" ... */
     XG_VEC(xg_group) group; /* in an order in which they can run */
     const char *note;       /* value, bound, gap, or "" */
+    bool *on_chip; /* [tensors] stays in the feature-map memory until its last reader; NULL: none */
 } xg_selection;
+
+/* [tensors] The concat result in which a tensor lies, because its producer can write it there: then
+ * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).
+ * XG_NONE: in none. */
+uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a);
+/* [tensors] Which tensors may stay on chip until their last reader: made by a tile group, one image
+ * a core at a time; a concat's result when all its operands lie in it at whole channel words. */
+bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
+/* [tensors] Given what stays, which tensors DDR must hold too (or only). */
+bool *xg_needs_ddr(const xg_selection *s, xg_arena *a);
 
 XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                 const char *strategy, xg_selection *out);

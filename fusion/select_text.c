@@ -43,6 +43,12 @@ void xg_selection_print(const xg_selection *s, xg_buf *out) {
     xg_put_quoted(out, s->note ? s->note : "", false);
     xg_puts(out, "\n");
     for (uint32_t i = 0; i < s->group.n; i++) print_group(s, i, out);
+    for (uint32_t t = 0; s->on_chip && t < s->graph->tensor.n; t++) {
+        if (!s->on_chip[t]) continue;
+        xg_puts(out, "stay ");
+        xg_put_quoted(out, xg_tensorp(s->graph, t)->name, false);
+        xg_puts(out, "\n");
+    }
 }
 
 typedef struct parser {
@@ -50,7 +56,7 @@ typedef struct parser {
     xg_arena *a;
     const xg_graph *g;
     xg_selection *out;
-    xg_map nodes;
+    xg_map nodes, tensors;
     bool *seen; /* [nodes] */
 } parser;
 
@@ -127,6 +133,14 @@ static xg_status parse_group(parser *p) {
     return st;
 }
 
+static xg_status parse_stay(parser *p) {
+    const xg_item *it = xg_line_pos(&p->r->line, 1);
+    uint32_t t = it && it->natom == 1 ? xg_map_get(&p->tensors, it->atom[0]) : XG_NONE;
+    if (t == XG_NONE) return xg_reader_error(p->r, it, "the graph has no such tensor");
+    p->out->on_chip[t] = true;
+    return XG_OK;
+}
+
 /* Every node once, and no group before one that it reads from. */
 static xg_status check_order(parser *p, const char *path) {
     xg_ctx *c = xg_arena_ctx(p->a);
@@ -159,9 +173,12 @@ xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path, c
                 .g = g,
                 .out = out,
                 .nodes = {.arena = a},
+                .tensors = {.arena = a},
                 .seen = xg_newn(a, bool, g->node.n + 1)};
     *out = (xg_selection){.graph = g, .strategy = "file", .note = ""};
     for (uint32_t i = 0; i < g->node.n; i++) xg_map_set(&p.nodes, xg_nodep(g, i)->name, i);
+    for (uint32_t i = 0; i < g->tensor.n; i++) xg_map_set(&p.tensors, xg_tensorp(g, i)->name, i);
+    out->on_chip = xg_newn(a, bool, g->tensor.n + 1);
     xg_reader_init(&r, a, path, text, n);
     for (bool more = true, head = false; more;) {
         xg_status st = xg_reader_next(&r, &more);
@@ -177,8 +194,11 @@ xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path, c
             head = true;
         } else if (xg_item_is(xg_line_pos(&r.line, 0), "group")) {
             st = parse_group(&p);
+        } else if (xg_item_is(xg_line_pos(&r.line, 0), "stay")) {
+            st = parse_stay(&p);
         } else {
-            st = xg_reader_error(&r, xg_line_pos(&r.line, 0), "expected a group");
+            st = xg_reader_error(&r, xg_line_pos(&r.line, 0),
+                                 "expected a group or a tensor that stays");
         }
         if (st != XG_OK) return st;
     }

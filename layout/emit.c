@@ -419,9 +419,10 @@ static xg_status emit_elew(emitter *e, const xg_task *t) {
  * coordinates. */
 static void emit_lut(emitter *e, const xg_task *t) {
     const xg_buffer *ib = buffer(e, t->in), *ob = buffer(e, t->out);
-    bool moved = xg_nodep(e->g, t->node)->op == XG_OP_Concat;
-    uint32_t h = moved ? ib->s.h0 : t->s.h0, w = moved ? ib->s.w0 : t->s.w0,
-             c = moved ? ib->s.c0 : t->s.c0;
+    const xg_node *n = xg_nodep(e->g, t->node);
+    xg_slice origin = {0, 0, 0, 0, 0, 0, 0};
+    if (n->op == XG_OP_Concat) origin = xg_concat_slice(e->g, n, t->i0, origin);
+    uint32_t h = t->s.h0 - origin.h0, w = t->s.w0 - origin.w0, c = t->s.c0 - origin.c0;
     xg_inst in = {.op = XG_T_LUT};
     SET(in, LUT, in_addr, view_addr(e, ib, w, c)), SET(in, LUT, in_row0, h - ib->s.h0);
     SET(in, LUT, in_il, ib->il), SET(in, LUT, in_row, ib->row), SET(in, LUT, in_pix, ib->pix);
@@ -490,7 +491,8 @@ static void save_task(emitter *e, const xg_task *t) {
     }
     /* copied operand of a concat: the buffer holds it in the operand's own coordinates */
     xg_buffer moved = *b;
-    moved.s = t->s;
+    const xg_node *n = xg_nodep(e->g, xg_tensorp(e->g, t->tensor)->producer);
+    moved.s = xg_concat_slice(e->g, n, t->i0, b->s);
     transfer(e, false, &e->p->place[t->tensor].place, &moved, &t->s);
 }
 

@@ -23,6 +23,7 @@ typedef struct place_ctx {
     uint32_t *group_of; /* [nodes] */
     bool *accel_read, *accel_made, *host_read, *host_made;
     uint32_t *first, *last; /* [tensors] groups of birth and last use, of roots after merging */
+    const bool *ddr;        /* [tensors] DDR must hold it */
 } place_ctx;
 
 static uint64_t align_up(uint64_t v) {
@@ -69,38 +70,11 @@ static bool is_map_operand(const xg_graph *g, const xg_node *n, uint32_t k) {
     return k == 0 || kind == XG_TK_ELEW || kind == XG_TK_CONCAT;
 }
 
-static bool read_by_view(const place_ctx *c, const xg_uses *uses, uint32_t t) {
-    for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++) {
-        const xg_node *n = xg_nodep(c->g, uses->node[u]);
-        if (accel_group(c, c->group_of[uses->node[u]]) && xg_node_tile_kind(c->g, n) == XG_TK_VIEW)
-            return true;
-    }
-    return false;
-}
-
-static bool can_lie_inside(const place_ctx *c, const xg_uses *uses, const xg_node *concat,
-                           uint32_t k) {
-    uint32_t t = concat->in[k];
-    const xg_tensor *x = xg_tensorp(c->g, t), *y = xg_out(c->g, concat, 0);
-    if (x->data || x->producer == XG_NONE || !c->accel_made[t]) return false;
-    if (c->p->place[t].root != t || !xg_quant_equal(x->quant, y->quant) || x->rank != y->rank)
-        return false;
-    if (xg_node_tile_kind(c->g, xg_nodep(c->g, x->producer)) == XG_TK_VIEW ||
-        read_by_view(c, uses, t))
-        return false;
-    for (uint32_t j = 0; j < k; j++)
-        if (concat->in[j] == t) return false;
-    return true;
-}
-
-/* Concat operands share the result's memory: last concats first, so that nested ones chain. */
-static void merge_concats(place_ctx *c, const xg_uses *uses) {
-    for (uint32_t i = c->g->node.n; i-- > 0;) {
-        const xg_node *n = xg_nodep(c->g, i);
-        if (n->op != XG_OP_Concat || !accel_group(c, c->group_of[i])) continue;
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (can_lie_inside(c, uses, n, k)) c->p->place[n->in[k]].root = n->out[0];
-    }
+/* Concat operands share the result's memory. */
+static void merge_concats(place_ctx *c, xg_arena *tmp) {
+    const uint32_t *parent = xg_concat_parents(c->p->sel, tmp);
+    for (uint32_t t = 0; t < c->g->tensor.n; t++)
+        if (parent[t] != XG_NONE) c->p->place[t].root = parent[t];
 }
 
 static uint32_t root_of(const xg_plan *p, uint32_t t) {
@@ -117,6 +91,7 @@ static void merge_views(place_ctx *c) {
 }
 
 static bool wanted(const place_ctx *c, uint32_t t) {
+    if (!c->ddr[t]) return false;
     return (c->accel_made[t] && (c->accel_read[t] || c->host_read[t])) ||
            (c->accel_read[t] && !c->accel_made[t]);
 }
@@ -130,7 +105,7 @@ static void inherit(place_ctx *c) {
         if (c->last[t] > c->last[r]) c->last[r] = c->last[t];
         c->host_read[r] |= c->host_read[t];
         c->accel_read[r] |= wanted(c, t);
-        c->p->place[t].placed = true;
+        c->p->place[t].placed = c->ddr[t];
     }
 }
 
@@ -327,10 +302,14 @@ xg_status xg_place_tensors(xg_plan *p) {
     c.last = xg_newn(tmp, uint32_t, nt + 1);
     p->place = xg_newn(p->arena, xg_place_row, nt + 1);
     for (uint32_t t = 0; t < nt; t++) p->place[t].root = t;
-    xg_uses uses = xg_graph_uses(p->graph, tmp);
+    c.ddr = xg_needs_ddr(p->sel, tmp);
     note_uses(&c);
-    merge_concats(&c, &uses);
+    merge_concats(&c, tmp);
     merge_views(&c);
+    for (uint32_t t = 0; t < nt; t++) {
+        p->place[t].stays = p->sel->on_chip && p->sel->on_chip[t];
+        p->place[t].last = c.last[t];
+    }
     inherit(&c);
     xg_status st = place_roots(&c, tmp);
     place_concat_members(&c);

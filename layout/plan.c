@@ -73,6 +73,9 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
         b->core->buffer.n = mk->mark[c].buffer;
         b->stage = mk->mark[c].stage;
         b->tile = mk->mark[c].tile;
+        for (uint32_t t = 0; t < mk->p->graph->tensor.n; t++)
+            if (b->staying[t] != XG_NONE && b->staying[t] >= b->core->buffer.n)
+                b->staying[t] = XG_NONE;
     }
     mk->p->piece.n = pieces;
     mk->p->region_bytes[XG_REG_CONST] = const_bytes;
@@ -160,16 +163,58 @@ static xg_status add_group(maker *mk, uint32_t gi) {
     return XG_OK;
 }
 
+static uint32_t *staying_none(const xg_plan *p) {
+    uint32_t *v = xg_newn(p->arena, uint32_t, p->graph->tensor.n + 1);
+    for (uint32_t t = 0; t < p->graph->tensor.n; t++) v[t] = XG_NONE;
+    return v;
+}
+
+static void release_buffer(xg_task_builder *b, uint32_t tensor) {
+    uint32_t buf = b->staying[tensor];
+    if (buf == XG_NONE) return;
+    xg_buffer *x = &b->core->buffer.v[buf];
+    x->last = b->core->task.n ? b->core->task.n - 1 : 0;
+    x->soft_last = b->stage;
+    b->staying[tensor] = XG_NONE;
+}
+
+/* Tensors whose last reader has run stay no longer. */
+static void release(maker *mk, uint32_t gi) {
+    for (uint32_t t = 0; t < mk->p->graph->tensor.n; t++) {
+        if (!mk->p->place[t].stays || mk->p->place[t].last != gi) continue;
+        for (uint32_t c = 0; c < mk->p->machine->cores; c++) release_buffer(&mk->builder[c], t);
+    }
+}
+
+/* How many images one core works on, one after another. */
+static uint32_t rounds(const maker *mk, uint32_t first, uint32_t last) {
+    int64_t most = 1;
+    for (uint32_t gi = first; gi < last; gi++) {
+        const xg_group *g = &mk->p->sel->group.v[gi];
+        int64_t d[4];
+        xg_dims4(xg_out(mk->p->graph, xg_nodep(mk->p->graph, g->node[g->nnode - 1]), 0), d);
+        if (g->strategy.split == XG_SPLIT_IMAGE)
+            most = xg_max(most, xg_ceil_div(d[0], mk->p->machine->cores));
+    }
+    return (uint32_t)most;
+}
+
 static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
     xg_plan *p = mk->p;
     xg_seg_plan seg = {xg_newn(p->arena, xg_core_plan, p->machine->cores)};
     for (uint32_t c = 0; c < p->machine->cores; c++)
-        mk->builder[c] = (xg_task_builder){.plan = p, .core = &seg.core[c], .stage = 64};
+        mk->builder[c] = (xg_task_builder){
+            .plan = p, .core = &seg.core[c], .stage = 64, .staying = staying_none(p)};
     mk->signals = 0;
-    for (uint32_t gi = first; gi < last; gi++) {
-        xg_status st = add_group(mk, gi);
-        if (st != XG_OK) return st;
-    }
+    for (uint32_t r = 0; r < rounds(mk, first, last); r++)
+        for (uint32_t gi = first; gi < last; gi++) {
+            if (r && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
+            for (uint32_t c = 0; c < p->machine->cores; c++)
+                mk->builder[c].image = r * p->machine->cores + c;
+            xg_status st = add_group(mk, gi);
+            if (st != XG_OK) return st;
+            release(mk, gi);
+        }
     xg_plan_step step = {true, p->segment.n, first, last};
     xg_push(p->arena, &p->segment, seg);
     xg_push(p->arena, &p->step, step);

@@ -194,7 +194,7 @@ static xg_status parse_place(parser *ps) {
     if (region >= XG_REGIONS)
         return xg_reader_error(&ps->r, NULL, "region %u does not exist", region);
     pl.region = (uint8_t)region;
-    ps->p->place[t] = (xg_place_row){true, pl, in == XG_NONE ? t : in};
+    ps->p->place[t] = (xg_place_row){.placed = true, .place = pl, .root = in == XG_NONE ? t : in};
     return XG_OK;
 }
 
@@ -261,7 +261,7 @@ static xg_status parse_core(parser *ps) {
 }
 
 static xg_status parse_buffer(parser *ps) {
-    xg_buffer b = {0};
+    xg_buffer b = {.parent = XG_NONE};
     uint32_t mem, live[2], stage[2];
     const char *const keys[] = {"mem", "size", "addr", "ahead", "il", "row", "pix"};
     uint32_t *const to[] = {&mem, &b.size, &b.addr, &b.ahead, &b.il, &b.row, &b.pix};

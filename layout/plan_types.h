@@ -49,6 +49,9 @@ typedef struct xg_buffer {
     uint32_t tensor; /* FM: which tensor's slice; XG_NONE for partial sums */
     xg_slice s;
     uint32_t il, row, pix; /* view constants, words */
+    uint32_t parent;       /* XG_NONE, or the buffer that this one is a part of */
+    uint32_t offset;       /* words from the parent's address */
+    bool stays; /* a whole tensor that later groups read: placed from the top of the memory */
 } xg_buffer;
 
 typedef enum xg_piece_kind {
@@ -77,7 +80,9 @@ typedef struct xg_seg_plan {
 } xg_seg_plan;
 
 typedef struct xg_place_row {
-    bool placed; /* lies in DDR */
+    bool placed;   /* lies in DDR */
+    bool stays;    /* lies on chip from its making to its last reader */
+    uint32_t last; /* group of the last reader */
     xg_place place;
     uint32_t root; /* tensor whose memory it shares, itself if none */
 } xg_place_row;
@@ -103,8 +108,8 @@ struct xg_plan {
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
 XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);
-/* True when operand k of a concat needs no copy: its producer writes it into the result (a tensor given twice lies
- * there once). */
+/* True when operand k of a concat needs no copy: its producer writes it into the result (a tensor
+ * given twice lies there once). */
 bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k);
 /* The place of a slice's first element. */
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);
@@ -114,6 +119,8 @@ typedef struct xg_task_builder {
     xg_plan *plan;
     xg_core_plan *core;
     uint32_t group, core_idx, stage, tile;
+    uint32_t image;    /* XG_SPLIT_IMAGE: the one image that is built */
+    uint32_t *staying; /* [tensors] buffer of a tensor that stays on chip, XG_NONE */
 } xg_task_builder;
 XG_MUST_USE xg_status xg_build_group(xg_task_builder *b, const xg_group *g);
 /* alloc.c: addresses of the buffers from number `from` on. LIMIT (no diagnostic) when they do not

@@ -50,10 +50,11 @@ static xg_buffer *buffer_at(gen *g, uint32_t b) {
 }
 
 static void touch(gen *g, uint32_t buf, uint32_t task, uint32_t stage) {
-    if (buf == XG_NONE) return;
-    xg_buffer *b = buffer_at(g, buf);
-    if (task > b->last) b->last = task;
-    if (stage > b->soft_last) b->soft_last = stage;
+    for (; buf != XG_NONE; buf = buffer_at(g, buf)->parent) {
+        xg_buffer *b = buffer_at(g, buf);
+        if (task > b->last) b->last = task;
+        if (stage > b->soft_last) b->soft_last = stage;
+    }
 }
 
 static uint32_t add_task(gen *g, xg_task t) {
@@ -83,6 +84,7 @@ static xg_task blank(xg_task_kind kind, uint32_t stage) {
 
 static uint32_t add_buffer(gen *g, xg_buffer b, uint32_t stage) {
     xg_core_plan *core = g->b->core;
+    b.parent = XG_NONE;
     b.first = b.last = core->task.n;
     b.soft_first = b.soft_last = stage;
     xg_push(g->plan->arena, &core->buffer, b);
@@ -134,6 +136,7 @@ static void remember(gen *g, cached c, bool keep_all) {
 
 static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il) {
     uint32_t stage = g->b->stage + 1;
+    if (g->b->staying[tensor] != XG_NONE) return g->b->staying[tensor];
     cached *hit = find(g, tensor, s, il, XG_NONE);
     if (hit) {
         hit->age = ++g->clock;
@@ -351,8 +354,59 @@ static void misc_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out, xg
     add_task(g, t);
 }
 
-static void save(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
+/* Channel at which a tensor begins in the concat result that it lies in. */
+static uint32_t channel_in(const gen *g, uint32_t tensor, uint32_t result) {
+    const xg_node *n = xg_nodep(g->g, xg_tensorp(g->g, result)->producer);
+    uint32_t k = 0;
+    while (n->in[k] != tensor) k++;
+    return xg_concat_slice(g->g, n, k, (xg_slice){0, 0, 0, 0, 0, 0, 0}).c0;
+}
+
+/* The interleave that suits a staying tensor: the one its readers agree on, else 1. */
+static uint32_t staying_interleave(const gen *g, uint32_t tensor) {
+    uint32_t il = 0;
+    for (uint32_t i = 0; i < g->g->node.n; i++) {
+        const xg_node *n = xg_nodep(g->g, i);
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (n->in[k] == tensor) {
+                uint32_t want = xg_node_interleave(g->g, n);
+                if (il && il != want) return 1;
+                il = want;
+            }
+    }
+    return il ? il : 1;
+}
+
+/* The buffer of a whole tensor that stays on chip, made when it is first asked for; an operand of a
+ * staying concat is a part of the result's buffer. */
+static uint32_t staying_buffer(gen *g, uint32_t tensor) {
+    uint32_t *slot = &g->b->staying[tensor], root = g->plan->place[tensor].root;
+    if (*slot != XG_NONE) return *slot;
+    xg_slice whole = xg_slice_whole(xg_tensorp(g->g, tensor), 0);
+    if (root == tensor || !g->plan->place[root].stays) {
+        uint32_t b =
+            add_map_buffer(g, tensor, &whole, staying_interleave(g, tensor), g->b->stage + 1, 0);
+        buffer_at(g, b)->stays = true;
+        buffer_at(g, b)->last = UINT32_MAX;
+        buffer_at(g, b)->soft_last = UINT32_MAX;
+        return *slot = b;
+    }
+    uint32_t parent = staying_buffer(g, root);
+    uint32_t b = add_buffer(g, *buffer_at(g, parent), g->b->stage + 1);
+    xg_buffer *part = buffer_at(g, b);
+    part->tensor = tensor;
+    part->s = whole;
+    part->parent = parent;
+    part->offset = channel_in(g, tensor, root) / g->m->tile.icp;
+    part->stays = true;
+    part->last = part->soft_last = UINT32_MAX;
+    return *slot = b;
+}
+
+/* operand: of the concat that is copied into; 0 else. */
+static void save(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf, uint32_t operand) {
     xg_task t = blank(XG_TASK_SAVE, g->b->stage + 1);
+    t.i0 = operand;
     t.tensor = tensor;
     t.s = *s;
     t.in = buf;
@@ -368,7 +422,9 @@ static void one_tile(gen *g, const xg_slice *out) {
         xg_tile_kind kind = xg_node_tile_kind(g->g, n);
         local *l = local_of(g, n->out[0]);
         xg_slice s = l->need;
-        uint32_t buf = add_map_buffer(g, n->out[0], &s, l->il, g->b->stage + 1, 0);
+        bool stays = k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays;
+        uint32_t buf = stays ? staying_buffer(g, n->out[0])
+                             : add_map_buffer(g, n->out[0], &s, l->il, g->b->stage + 1, 0);
         local_of(g, n->out[0])->buffer = buf;
         if (kind == XG_TK_CONV)
             conv_node(g, node, &s, buf);
@@ -378,7 +434,8 @@ static void one_tile(gen *g, const xg_slice *out) {
             misc_node(g, node, &s, buf, kind);
     }
     const xg_node *last = xg_nodep(g->g, g->grp->node[g->grp->nnode - 1]);
-    save(g, last->out[0], out, local_of(g, last->out[0])->buffer);
+    if (g->plan->place[last->out[0]].placed)
+        save(g, last->out[0], out, local_of(g, last->out[0])->buffer, 0);
     g->stages_in_tile = g->b->stage - before;
     g->b->tile++;
 }
@@ -408,8 +465,8 @@ static area core_area(const gen *g, const xg_tensor *out) {
     area a = {0, (uint32_t)d[0], 1, xg_slice_whole(out, 0)};
     switch (g->grp->strategy.split) {
     case XG_SPLIT_IMAGE:
-        a.n0 = core;
-        a.nstep = cores;
+        a.n0 = g->b->image;
+        if (a.n1 > a.n0 + 1) a.n1 = a.n0 + 1;
         break;
     case XG_SPLIT_ROWS:
         share((uint32_t)d[1], g->m->tile.pp, cores, core, &a.s.h0, &a.s.h1);
@@ -488,7 +545,7 @@ static void copy_operand(gen *g, uint32_t node, uint32_t k, xg_slice from, xg_sl
     } else {
         ++g->b->stage;
     }
-    save(g, n->out[0], &to, buf);
+    save(g, n->out[0], &to, buf, k);
     g->b->tile++;
 }
 
@@ -510,33 +567,15 @@ static xg_slice copy_part(const gen *g, const xg_slice *s) {
     return p;
 }
 
-/* The same slice in the coordinates of the concat's result, where the operand begins at `at` on
- * `axis`. */
-static xg_slice in_result(xg_slice s, uint8_t rank, int64_t axis, int64_t at) {
-    uint32_t by = (uint32_t)at;
-    switch (rank - axis) {
-    case 1:
-        s.c0 += by, s.c1 += by;
-        break;
-    case 2:
-        s.w0 += by, s.w1 += by;
-        break;
-    default:
-        s.h0 += by, s.h1 += by;
-    }
-    return s;
-}
-
-static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, int64_t at,
-                       uint32_t *turn) {
+static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, uint32_t *turn) {
     const xg_node *n = xg_nodep(g->g, node);
     xg_slice whole = xg_slice_whole(xg_in(g->g, n, k), image), part = copy_part(g, &whole);
-    int64_t axis = xg_ai(n, XG_ATTR_axis);
     for (uint32_t h = 0; h < whole.h1; h += part.h1)
         for (uint32_t w = 0; w < whole.w1; w += part.w1)
             for (uint32_t c = 0; c < whole.c1; c += part.c1) {
-                uint32_t mine = g->grp->strategy.split == XG_SPLIT_IMAGE ? image : (*turn)++;
-                if (mine % g->m->cores != g->b->core_idx) continue;
+                bool images = g->grp->strategy.split == XG_SPLIT_IMAGE;
+                if (images ? image != g->b->image : (*turn)++ % g->m->cores != g->b->core_idx)
+                    continue;
                 xg_slice s = {image,
                               h,
                               (uint32_t)xg_min(h + part.h1, whole.h1),
@@ -544,21 +583,18 @@ static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, int64_
                               (uint32_t)xg_min(w + part.w1, whole.w1),
                               c,
                               (uint32_t)xg_min(c + part.c1, whole.c1)};
-                copy_operand(g, node, k, s, in_result(s, xg_out(g->g, n, 0)->rank, axis, at));
+                copy_operand(g, node, k, s, xg_concat_slice(g->g, n, k, s));
             }
 }
 
 static void concat_group(gen *g) {
     uint32_t node = g->grp->node[0], turn = 0;
     const xg_node *n = xg_nodep(g->g, node);
-    int64_t at = 0;
     for (uint32_t k = 0; k < n->nin; k++) {
-        const xg_tensor *x = xg_in(g->g, n, k);
         int64_t d[4];
-        xg_dims4(x, d);
+        xg_dims4(xg_in(g->g, n, k), d);
         for (uint32_t image = 0; image < d[0] && !xg_lies_inside(g->plan, n, k); image++)
-            copy_image(g, node, k, image, at, &turn);
-        at += x->dim[xg_ai(n, XG_ATTR_axis)];
+            copy_image(g, node, k, image, &turn);
     }
 }
 

@@ -1,0 +1,121 @@
+/* Where tensors may live: inside a concat's result, on chip, in DDR. Rules shared by the choice and
+ * by the layout. */
+#include "fusion/geometry.h"
+#include "fusion/select.h"
+
+typedef struct sides {
+    const xg_graph *g;
+    bool *accel;        /* [nodes] */
+    uint32_t *group_of; /* [nodes] */
+    xg_uses uses;
+} sides;
+
+static sides sides_of(const xg_selection *s, xg_arena *a) {
+    sides d = {.g = s->graph,
+               .accel = xg_newn(a, bool, s->graph->node.n + 1),
+               .group_of = xg_newn(a, uint32_t, s->graph->node.n + 1),
+               .uses = xg_graph_uses(s->graph, a)};
+    for (uint32_t i = 0; i < s->group.n; i++)
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
+            d.accel[s->group.v[i].node[k]] = s->group.v[i].where == XG_ON_ACCEL;
+            d.group_of[s->group.v[i].node[k]] = i;
+        }
+    return d;
+}
+
+static bool read_by_view(const sides *d, uint32_t t) {
+    for (uint32_t u = d->uses.first[t]; u < d->uses.first[t + 1]; u++) {
+        uint32_t n = d->uses.node[u];
+        if (d->accel[n] && xg_node_tile_kind(d->g, xg_nodep(d->g, n)) == XG_TK_VIEW) return true;
+    }
+    return false;
+}
+
+static bool can_lie_inside(const sides *d, const xg_node *concat, uint32_t t) {
+    const xg_tensor *x = xg_tensorp(d->g, t), *y = xg_out(d->g, concat, 0);
+    if (x->data || x->producer == XG_NONE || !d->accel[x->producer]) return false;
+    if (!xg_quant_equal(x->quant, y->quant) || x->rank != y->rank) return false;
+    return xg_node_tile_kind(d->g, xg_nodep(d->g, x->producer)) != XG_TK_VIEW &&
+           !read_by_view(d, t);
+}
+
+static uint32_t *parents(const sides *d, xg_arena *a) {
+    uint32_t *parent = xg_newn(a, uint32_t, d->g->tensor.n + 1);
+    for (uint32_t t = 0; t < d->g->tensor.n; t++) parent[t] = XG_NONE;
+    for (uint32_t i = d->g->node.n; i-- > 0;) { /* last concats first, so that nested ones chain */
+        const xg_node *n = xg_nodep(d->g, i);
+        if (n->op != XG_OP_Concat || !d->accel[i]) continue;
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (parent[n->in[k]] == XG_NONE && can_lie_inside(d, n, n->in[k]))
+                parent[n->in[k]] = n->out[0];
+    }
+    return parent;
+}
+
+uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a) {
+    sides d = sides_of(s, a);
+    return parents(&d, a);
+}
+
+static bool concat_may_stay(const sides *d, const xg_node *n, const uint32_t *parent,
+                            const bool *may, uint32_t icp) {
+    int64_t at = 0, rank = xg_out(d->g, n, 0)->rank, axis = xg_ai(n, XG_ATTR_axis);
+    if (axis != rank - 1) return false;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        for (uint32_t j = 0; j < k; j++)
+            if (n->in[j] == n->in[k]) return false;
+        if (parent[n->in[k]] != n->out[0] || at % icp || !may[n->in[k]]) return false;
+        at += xg_in(d->g, n, k)->dim[axis];
+    }
+    return true;
+}
+
+bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
+    sides d = sides_of(s, a);
+    const uint32_t *parent = parents(&d, a);
+    bool *may = xg_newn(a, bool, s->graph->tensor.n + 1);
+    for (uint32_t i = 0; i < s->graph->node.n; i++) {
+        const xg_node *n = xg_nodep(s->graph, i);
+        const xg_group *g = &s->group.v[d.group_of[i]];
+        xg_tile_kind kind = xg_node_tile_kind(s->graph, n);
+        bool last = g->node[g->nnode - 1] == i;
+        if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || !last ||
+            kind == XG_TK_VIEW)
+            continue;
+        may[n->out[0]] = kind != XG_TK_CONCAT || concat_may_stay(&d, n, parent, may, m->tile.icp);
+    }
+    return may;
+}
+
+/* Whether reader n needs tensor t in DDR. */
+static bool reader_needs_ddr(const sides *d, const xg_selection *s, const uint32_t *parent,
+                             uint32_t n, uint32_t t) {
+    const xg_node *node = xg_nodep(d->g, n);
+    xg_tile_kind kind = xg_node_tile_kind(d->g, node);
+    if (!d->accel[n] || kind == XG_TK_VIEW) return true;
+    return kind == XG_TK_CONCAT && parent[t] == node->out[0] && !s->on_chip[node->out[0]];
+}
+
+bool *xg_needs_ddr(const xg_selection *s, xg_arena *a) {
+    sides d = sides_of(s, a);
+    const uint32_t *parent = parents(&d, a);
+    bool *ddr = xg_newn(a, bool, s->graph->tensor.n + 1);
+    for (uint32_t t = s->graph->tensor.n; t-- > 0;)
+        ddr[t] = !s->on_chip || !s->on_chip[t] || xg_tensorp(s->graph, t)->is_output;
+    for (bool again = true; again;) { /* a concat's result and what lies in it go together */
+        again = false;
+        for (uint32_t i = s->graph->node.n; i-- > 0;) {
+            const xg_node *n = xg_nodep(s->graph, i);
+            for (uint32_t k = 0; k < n->nin; k++) {
+                uint32_t t = n->in[k];
+                if (t == XG_NONE) continue;
+                bool inside = parent[t] == n->out[0];
+                if (!ddr[t] &&
+                    (reader_needs_ddr(&d, s, parent, i, t) || (inside && ddr[n->out[0]])))
+                    ddr[t] = again = true;
+                if (inside && ddr[t] && !ddr[n->out[0]]) ddr[n->out[0]] = again = true;
+            }
+        }
+    }
+    return ddr;
+}
