@@ -687,6 +687,27 @@ static void batch_norm(void **state) {
     assert_true(y[0] == 1.5f && y[1] == -1 && y[2] == 3.5f && y[3] == 1);
 }
 
+/* Across channels; an even size of 4 sees one channel before and two after. */
+static void local_response(void **state) {
+    uint64_t s = 17;
+    net n = net_new(state);
+    const float *x = random_f32(n.a, &s, 3 * 6);
+    input(&n, XG_F32, NULL, x, DIMS(1, 1, 3, 6));
+    xg_node *lrn = node(&n, XG_OP_LRN);
+    xg_set_ai(lrn, XG_ATTR_size, 4);
+    xg_set_af(lrn, XG_ATTR_alpha, 0.5f);
+    xg_set_af(lrn, XG_ATTR_beta, 0.75f);
+    xg_set_af(lrn, XG_ATTR_bias, 2);
+    const float *y = run(&n, XG_F32, NULL);
+    for (int i = 0; i < 18; i++) {
+        double sum = 0;
+        for (int c = i % 6 - 1; c <= i % 6 + 2; c++)
+            if (c >= 0 && c < 6) sum += (double)x[i / 6 * 6 + c] * (double)x[i / 6 * 6 + c];
+        double want = (double)x[i] / pow(2 + 0.5 / 4 * sum, 0.75);
+        assert_true(fabs((double)y[i] - want) <= fabs(want) * 0x1p-20);
+    }
+}
+
 /* ---- movement ---- */
 
 static void reshape_and_transpose(void **state) {
@@ -835,6 +856,7 @@ int main(void) {
         TEST(cast),
         TEST(softmax),
         TEST(batch_norm),
+        TEST(local_response),
         TEST(reshape_and_transpose),
         TEST(slice_and_gather),
         TEST(pad),
