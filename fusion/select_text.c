@@ -92,7 +92,7 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
     xg_strategy *t = &g->strategy;
     const xg_item *tile = xg_line_key(&p->r->line, "tile");
     int64_t v[3], chunk, resident, cost;
-    uint32_t order, split;
+    uint32_t order = 0, split = 0;
     if (!tile || tile->natom != 3)
         return xg_reader_error(p->r, tile, "tile=[rows,columns,channels] is missing");
     xg_status st = XG_OK;

@@ -163,7 +163,7 @@ static xg_status get_name(parser *ps, const char *key, const xg_map *names, bool
 }
 
 static xg_status get_slice(parser *ps, xg_slice *s) {
-    uint32_t v[7];
+    uint32_t v[7] = {0};
     xg_status st = get_list(ps, "slice", 7, v);
     if (st == XG_OK) *s = (xg_slice){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
     if (st == XG_OK &&
@@ -200,7 +200,7 @@ static xg_status parse_place(parser *ps) {
 
 static xg_status parse_piece(parser *ps) {
     xg_piece c = {0};
-    uint32_t ch[2], in[2];
+    uint32_t ch[2] = {0}, in[2] = {0};
     xg_status st = parse_word(ps, xg_line_key(&ps->r.line, "kind"), piece_names,
                               XG_COUNT(piece_names), &c.kind);
     bool tensor = c.kind == XG_PIECE_TENSOR;
@@ -224,7 +224,7 @@ static xg_status parse_step(parser *ps) {
     static const char *const sides[] = {"host", "accel"};
     uint8_t side = 0;
     xg_plan_step s = {0};
-    uint32_t groups[2];
+    uint32_t groups[2] = {0};
     xg_status st = parse_word(ps, xg_line_pos(&ps->r.line, 1), sides, 2, &side);
     if (st == XG_OK) st = get_u32(ps, "segment", &s.segment);
     if (st == XG_OK) st = get_list(ps, "groups", 2, groups);
@@ -247,7 +247,7 @@ static xg_status parse_step(parser *ps) {
 }
 
 static xg_status parse_core(parser *ps) {
-    uint32_t seg;
+    uint32_t seg = 0;
     int64_t core;
     const xg_item *it = xg_line_pos(&ps->r.line, 1);
     if (!it) return xg_reader_error(&ps->r, NULL, "expected: core NUMBER segment=NUMBER");
@@ -262,7 +262,7 @@ static xg_status parse_core(parser *ps) {
 
 static xg_status parse_buffer(parser *ps) {
     xg_buffer b = {.parent = XG_NONE};
-    uint32_t mem, live[2], stage[2];
+    uint32_t mem = 0, live[2] = {0}, stage[2] = {0};
     const char *const keys[] = {"mem", "size", "addr", "ahead", "il", "row", "pix"};
     uint32_t *const to[] = {&mem, &b.size, &b.addr, &b.ahead, &b.il, &b.row, &b.pix};
     xg_status st = get_all(ps, keys, to, XG_COUNT(keys));
@@ -279,7 +279,7 @@ static xg_status parse_buffer(parser *ps) {
 
 static xg_status parse_task(parser *ps) {
     xg_task t = {0};
-    uint32_t used[6], chunk[2], acc[2];
+    uint32_t used[6] = {0}, chunk[2] = {0}, acc[2] = {0};
     const xg_item *piece = xg_line_key(&ps->r.line, "piece");
     const char *const keys[] = {"stage", "group", "tile"};
     uint32_t *const to[] = {&t.stage, &t.group, &t.tile};
