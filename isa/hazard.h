@@ -14,7 +14,7 @@
 /* State of a span of units; write_slot is XG_NONE while nothing was written. read[slot]: last
  * reader, 0 = none. */
 typedef struct xg_touch {
-    uint32_t start; /* in its page */
+    uint32_t start; /* paged: in its page */
     uint32_t write_slot, write_seq;
     uint32_t read[];
 } xg_touch;
@@ -23,14 +23,20 @@ typedef struct xg_touch {
  * part starts. */
 typedef void (*xg_touch_fn)(void *arg, const xg_touch *t, uint64_t unit);
 
-/* Units of one address space, in pages of 2^shift units; each page is a sorted list of spans. */
+/* Units of one address space. Flat: a bit a unit says where spans start, the state lies at the
+ * start's index; for on-chip memories, which are small and written word by word. Paged: pages of
+ * 2^shift units, each a sorted list of spans, made when touched; for DDR. */
 typedef struct xg_span_map {
     xg_arena *arena;
     uint32_t slots, shift;
+    size_t stride; /* bytes of an xg_touch with its readers */
     struct xg_span_page *page;
     uint64_t npage;
+    uint64_t *starts; /* flat: one word for 64 units; NULL when paged */
+    uint8_t *state;   /* flat: [units] */
 } xg_span_map;
-void xg_span_map_init(xg_span_map *m, xg_arena *a, uint32_t slots, uint32_t shift);
+/* units > 0: flat, for that many units. 0: paged. */
+void xg_span_map_init(xg_span_map *m, xg_arena *a, uint32_t slots, uint64_t units);
 /* Meets every span of [unit, unit + count), then records the access of number seq of a slot. count
  * > 0. */
 void xg_span_touch(xg_span_map *m, uint64_t unit, uint64_t count, bool write, uint32_t slot,

@@ -67,7 +67,11 @@ XG_MUST_USE xg_status xg_program_check(xg_arena *a, const xg_machine *m, const x
                                        const uint64_t region_bytes[XG_REGIONS]);
 
 /* Adds the least set of token waits and posts that orders all conflicting accesses of different engines as in
- * program order (wait/post masks are overwritten). The stream in its own order must be a correct serial program. */
+ * program order (wait/post masks are overwritten). The stream in its own order must be a correct serial program.
+ * Barriers hold for all DDR accesses: a SIGNAL comes after the core's earlier reads and writes of regions that others
+ * may write, and what touches such regions after an AWAIT comes after it. Where counters would pass token_max, later
+ * posts are merged into one. Errors: INPUT for operands that the machine does not allow, and for an AWAIT that needs
+ * a SIGNAL which stands behind it. */
 XG_MUST_USE xg_status xg_add_tokens(xg_arena *a, const xg_machine *m, xg_stream *st);
 
 #endif

@@ -7,6 +7,7 @@
  *     word = addr + (h / (il*PP) * il + h % il) * row + x * pix + k
  * il (interleave) is the vertical stride of the consumer: it keeps the rows that are read together in different
  * banks. row and pix are in words. Channel c lies in byte (lane + c) % ICP of channel word (lane + c) / ICP.
+ * An instruction's output must not overlap what it reads; LUT and ELEW may work exactly in place.
  * One parameter record per output channel: i32 bias, and with chan = 1 also i32 mult, i32 shift (12 bytes, else 4).
  */
 /* clang-format off */

@@ -636,7 +636,10 @@ static void test_hostile(void **state) {
         for (int k = 0; k < n; k++) in.f[k] = wild ? odd_value(&b.s) : test_in(&b.s, 0, 3);
         if (in.op == XG_T_LOAD || in.op == XG_T_SAVE) in.f[0] = XG_REG_WORK;
         xg_arena *a = xg_arena_new(t->c);
-        const char *bad = xg_tile_check(a, &b.m, &b.st->regs, &in);
+        xg_tile_operands d;
+        char text[XG_TILE_WHY_BYTES];
+        const char *bad = xg_tile_operands_of(&b.m, &b.st->regs, &in, &d, text) ? NULL : text;
+        if (bad) assert_string_equal(xg_tile_check(a, &b.m, &b.st->regs, &in), bad);
         xg_tile_access(&b.m, &b.st->regs, &in, see_chip, &b);
         xg_cost cost;
         xg_tile_cost(&b.m, &b.st->regs, &in, &cost);
@@ -682,11 +685,43 @@ static void test_refusals(void **state) {
                         "save reg is 0, allowed are 1 to 3");
 }
 
+/* Output over input: refused by the check, except exactly in place for LUT and ELEW; interleaved
+ * pixels are no overlap. */
+static void test_overlap(void **state) {
+    xg_test *t = *state;
+    bench b;
+    bench_init(&b, t->a, 1); /* 4 x 12 x 12 */
+    xg_inst in = test_inst(XG_T_LUT);
+    SET(in, LUT, in_il, 1), SET(in, LUT, in_row, 40), SET(in, LUT, in_pix, 4),
+        SET(in, LUT, out_il, 1), SET(in, LUT, out_row, 40);
+    SET(in, LUT, out_pix, 4), SET(in, LUT, rows, 5), SET(in, LUT, cols, 3), SET(in, LUT, ch, 20);
+    static const struct {
+        int32_t addr, row0;
+        bool ok;
+    } cases[] = {{0, 0, true},  {1, 0, false}, {2, 0, true},  {3, 0, false}, {4, 0, false},
+                 {9, 0, false}, {10, 0, true}, {0, 4, false}, {0, 8, true}};
+    for (size_t i = 0; i < XG_COUNT(cases); i++) {
+        SET(in, LUT, out_addr, cases[i].addr), SET(in, LUT, out_row0, cases[i].row0);
+        const char *why = xg_tile_check(t->a, &b.m, &b.st->regs, &in);
+        if (!why != cases[i].ok) print_message("case %zu: %s\n", i, why ? why : "accepted");
+        assert_true(!why == cases[i].ok);
+        if (why) assert_string_equal(why, "lut: the output overlaps what the instruction reads");
+    }
+    /* Many rows go another way to the same answer. */
+    SET(in, LUT, in_row, 1), SET(in, LUT, in_pix, 1), SET(in, LUT, out_row, 1),
+        SET(in, LUT, out_pix, 1), SET(in, LUT, rows, 400);
+    SET(in, LUT, cols, 1), SET(in, LUT, ch, 12), SET(in, LUT, out_row0, 0),
+        SET(in, LUT, out_addr, 100);
+    assert_null(xg_tile_check(t->a, &b.m, &b.st->regs, &in));
+    SET(in, LUT, out_addr, 99);
+    assert_non_null(xg_tile_check(t->a, &b.m, &b.st->regs, &in));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_load), TEST(test_save),    TEST(test_loadw),    TEST(test_loadp),
         TEST(test_conv), TEST(test_dwconv),  TEST(test_pool),     TEST(test_elew),
-        TEST(test_lut),  TEST(test_hostile), TEST(test_refusals),
+        TEST(test_lut),  TEST(test_hostile), TEST(test_refusals), TEST(test_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
