@@ -164,6 +164,8 @@ void xg_rw_log(xg_rw *r, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    for (uint32_t i = 0; i < r->g->log.n; i++)
+        if (!strcmp(r->g->log.v[i], line)) return; /* a rule may look at a node in every sweep */
     xg_push(r->a, &r->g->log, xg_strdup(r->a, line));
 }
 
@@ -183,6 +185,15 @@ uint32_t xg_rw_transpose(xg_rw *r, uint32_t like, uint32_t in, const int64_t *pe
 
 /* ---- constants in another shape
  * ----------------------------------------------------------------------- */
+
+/* Another form of a constant keeps its ONNX name. */
+static uint32_t like_constant(xg_rw *r, uint32_t old, uint32_t rank, const int64_t *dim,
+                              const void *data, const xg_quant *q) {
+    const xg_tensor *t = &r->g->tensor.v[old];
+    uint32_t out = xg_rw_const(r, t->name, t->dtype, rank, dim, data, q);
+    r->g->tensor.v[out].onnx = r->g->tensor.v[old].onnx;
+    return out;
+}
 
 static uint32_t dequantised(xg_rw *r, uint32_t like, uint32_t constant) {
     uint32_t n = xg_rw_add(r, XG_OP_Dequantize, like, &constant, 1);
@@ -206,7 +217,7 @@ uint32_t xg_rw_permuted(xg_rw *r, uint32_t like, uint32_t tensor, const int64_t 
     }
     if (q && q->axis >= 0) q = xg_quant_new(r->a, axis, q->n, q->scale, q->zp);
     void *data = xg_const_permute(r->a, t->data, xg_dtype_bytes(t->dtype), t->rank, t->dim, perm);
-    return xg_rw_const(r, t->name, t->dtype, t->rank, dim, data, q);
+    return like_constant(r, tensor, t->rank, dim, data, q);
 }
 
 uint32_t xg_rw_reshaped(xg_rw *r, uint32_t like, uint32_t tensor, const int64_t *dim,
@@ -228,7 +239,7 @@ uint32_t xg_rw_reshaped(xg_rw *r, uint32_t like, uint32_t tensor, const int64_t 
         if (axis < 0) return XG_NONE;
         q = xg_quant_new(r->a, axis, q->n, q->scale, q->zp);
     }
-    return xg_rw_const(r, t->name, t->dtype, rank, dim, t->data, q);
+    return like_constant(r, tensor, rank, dim, t->data, q);
 }
 
 /* ---- running

@@ -312,8 +312,13 @@ static uint32_t integer_bias(xg_rw *r, uint32_t node, uint32_t bias, const xg_qu
         xg_quant_new(r->a, qw->axis < 0 ? -1 : 0, qw->axis < 0 ? 1 : (uint32_t)n, scale, NULL);
     const xg_node *dq = xg_rw_made_by(r, bias, XG_OP_Dequantize);
     if (xg_tensor_elems(t) != n) return XG_NONE;
-    if (dq && xg_in(r->g, dq, 0)->data && bias_fits(xg_in(r->g, dq, 0), scale, n))
-        return xg_rw_const(r, xg_in(r->g, dq, 0)->name, XG_I32, 1, &n, xg_in(r->g, dq, 0)->data, q);
+    const xg_tensor *own = dq ? xg_in(r->g, dq, 0) : t;
+    const char *onnx = own->onnx;
+    if (dq && own->data && bias_fits(own, scale, n)) {
+        uint32_t same = xg_rw_const(r, own->name, XG_I32, 1, &n, own->data, q);
+        r->g->tensor.v[same].onnx = onnx;
+        return same;
+    }
     int32_t *data = xg_newn(r->a, int32_t, (size_t)n);
     double worst = 0;
     for (int64_t o = 0; o < n; o++) {
@@ -333,7 +338,9 @@ static uint32_t integer_bias(xg_rw *r, uint32_t node, uint32_t bias, const xg_qu
                   "node '%s': bias '%s' does not have the scale of input times weights; rounded to "
                   "it (%.3g of a step at most)",
                   xg_nodep(r->g, node)->name, name, worst);
-    return xg_rw_const(r, name, XG_I32, 1, &n, data, q);
+    uint32_t made = xg_rw_const(r, name, XG_I32, 1, &n, data, q);
+    r->g->tensor.v[made].onnx = onnx;
+    return made;
 }
 
 /* ---- operators
