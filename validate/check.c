@@ -264,7 +264,8 @@ static void begin_set(xg_watch *w, input_set *s) {
 static void end_set(xg_watch *w, const input_set *s, const set_result *r, uint64_t seed) {
     const char *tensors = r->leader;
     if (!tensors && w->wrong)
-        tensors = xg_strf(w->arena, "%" PRIu64 " pieces differ from the reference", w->wrong);
+        tensors = xg_strf(w->arena, "%" PRIu64 " piece%s of tensors differ%s from the reference",
+                          w->wrong, w->wrong == 1 ? "" : "s", w->wrong == 1 ? "s" : "");
     if (!tensors) tensors = outputs_differ(w, s);
     add_case(w, !tensors, tensors, xg_strf(w->arena, "%s: every tensor", w->input));
     const char *skipped = tensors ? "not run to the end: the program order differs already" : NULL;

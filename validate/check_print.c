@@ -32,7 +32,7 @@ static void put_divergence(const xg_divergence *d, xg_buf *out) {
     else
         xg_putf(out, "  made by     step %u", d->step);
     if (d->node) xg_putf(out, ", node %s", d->node);
-    if (d->onnx) xg_putf(out, "  (ONNX %s)", d->onnx);
+    if (d->onnx && !(d->node && !strcmp(d->onnx, d->node))) xg_putf(out, "  (ONNX %s)", d->onnx);
     xg_puts(out, "\n");
     if (d->has_inst)
         xg_putf(out,
