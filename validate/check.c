@@ -83,6 +83,12 @@ static xg_status match_tensors(xg_watch *w, xg_arena *scratch) {
                             ",%" PRId64 "], the graph's is %s with %" PRId64 " elements",
                             t->dim[0], t->dim[1], t->dim[2], t->dim[3], xg_dtype_name(rt->dtype),
                             xg_tensor_elems(rt));
+        if (rt->quant && (rt->quant->scale[0] != t->scale || rt->quant->zp[0] != t->zp))
+            return xg_error(
+                c, XG_INPUT, t->name,
+                "the program's tensor has scale %.9g and zero point %d, the graph's %.9g and "
+                "%d; was it compiled with the same calibration?",
+                (double)t->scale, t->zp, (double)rt->quant->scale[0], rt->quant->zp[0]);
     }
     return XG_OK;
 }

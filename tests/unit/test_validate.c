@@ -474,6 +474,30 @@ static void diff_names_what_changed(void **state) {
     assert_non_null(strstr(text.p, "2 differences"));
 }
 
+/* ---- running out of memory
+ * ------------------------------------------------------------------------------------------ */
+
+static xg_status judge_scenario(void *arg) {
+    const xg_test_case *k = arg;
+    const built *b = k->arg;
+    xg_check_result check_result;
+    xg_report report;
+    xg_report_options o = {.model = "small", .selection = &b->selection};
+    xg_status st = xg_check(k->a, b->machine, b->graph, b->program, &quick, &check_result);
+    if (st == XG_OK) st = xg_report_make(k->a, b->machine, b->program, &o, &report);
+    if (st != XG_OK) return st;
+    xg_buf text = {.arena = k->a};
+    xg_check_print_json(&check_result, &text);
+    xg_report_print_text(&report, true, &text);
+    return XG_OK;
+}
+
+static void every_allocation_may_fail(void **state) {
+    xg_test *t = *state;
+    built b = build(t, "nano", "layer", 1);
+    assert_true(xg_test_nomem(judge_scenario, &b, 7) > 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(right_programs_are_equal),
@@ -490,6 +514,7 @@ int main(void) {
         TEST(reports_add_up),
         TEST(accuracy_counts),
         TEST(diff_names_what_changed),
+        TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
