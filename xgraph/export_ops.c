@@ -336,6 +336,18 @@ static xg_status export_cast(xg_export *e, const xg_node *n) {
     return XG_OK;
 }
 
+static xg_status export_lrn(xg_export *e, const xg_node *n) {
+    if (xg_in(e->g, n, 0)->rank != 4) return refuse(e, n, "LRN of another rank than 4");
+    char *in = xg_ex_read(e, n->in[0], XG_NCHW);
+    Xgonnx__Node *to =
+        xg_ex_node(e, "", "LRN", n->name, &in, 1, xg_ex_write(e, n->out[0], XG_NCHW));
+    xg_ex_int(e, to, "size", xg_ai(n, XG_ATTR_size));
+    xg_ex_float(e, to, "alpha", xg_af(n, XG_ATTR_alpha));
+    xg_ex_float(e, to, "beta", xg_af(n, XG_ATTR_beta));
+    xg_ex_float(e, to, "bias", xg_af(n, XG_ATTR_bias));
+    return XG_OK;
+}
+
 /* ---- softmax and operators that stay float, in the plain form
  * ------------------------------------------------ */
 
@@ -468,6 +480,8 @@ xg_status xg_export_node(xg_export *e, const xg_node *n) {
         return quantised ? export_int_clip(e, n) : export_float(e, n);
     case XG_OP_Softmax:
         return quantised ? export_qsoftmax(e, n) : export_float(e, n);
+    case XG_OP_LRN:
+        return export_lrn(e, n);
     case XG_OP_Lut:
         return export_lut(e, n);
     case XG_OP_Quantize:
