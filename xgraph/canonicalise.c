@@ -37,6 +37,17 @@ static const char *first_origin(namer *n, const xg_node *node) {
     return xg_strndup(n->g->arena, node->onnx, strcspn(node->onnx, "+"));
 }
 
+/* A name without the numbers that made it unique. */
+static const char *stem(namer *n, const char *name) {
+    size_t len = strlen(name);
+    for (;;) {
+        size_t k = len;
+        while (k > 0 && name[k - 1] >= '0' && name[k - 1] <= '9') k--;
+        if (k == len || k < 2 || name[k - 1] != '.') return xg_strndup(n->g->arena, name, len);
+        len = k - 1;
+    }
+}
+
 static void name_node(namer *n, uint32_t i) {
     xg_node *node = xg_nodep(n->g, i);
     xg_tensor *y = xg_out(n->g, node, 0);
@@ -45,7 +56,7 @@ static void name_node(namer *n, uint32_t i) {
     node->name = claim(n, &n->nodes,
                        odd ? xg_strf(n->g->arena, "%s.%s", origin, xg_ops[node->op].name) : origin);
     if (y->is_input || y->is_output) return;
-    const char *want = y->onnx ? y->onnx : y->name;
+    const char *want = y->onnx ? y->onnx : stem(n, y->name);
     odd = helper(node->op) && xg_map_get(&n->tensors, want) != XG_NONE;
     y->name = claim(n, &n->tensors,
                     odd ? xg_strf(n->g->arena, "%s.%s", want, xg_ops[node->op].name) : want);
@@ -64,7 +75,7 @@ static xg_status tidy_names(xg_ctx *c, xg_graph **gp) {
     for (uint32_t i = 0; i < g->tensor.n; i++) {
         xg_tensor *t = &g->tensor.v[i];
         if (t->data && !t->is_input && !t->is_output)
-            t->name = claim(&n, &n.tensors, t->onnx ? t->onnx : t->name);
+            t->name = claim(&n, &n.tensors, t->onnx ? t->onnx : stem(&n, t->name));
     }
     xg_arena_free(tmp);
     return xg_graph_compact(c, g, g->arena, gp);

@@ -182,7 +182,10 @@ xg_status xg_ox_axis(xg_onnx *x, int64_t axis, uint32_t rank, uint32_t *out) {
  * -------------------------------------------------------------------------------------- */
 
 uint32_t xg_ox_node(xg_onnx *x, xg_op op, const uint32_t *in, uint32_t nin, uint32_t out) {
-    uint32_t n = xg_graph_add_node_to(x->g, op, x->name, in, nin, &out, 1);
+    bool helper = op == XG_OP_Reshape || op == XG_OP_Transpose;
+    const char *kind = xg_ops[op].name, *name = x->name;
+    if (helper && strcmp(kind, x->node->op_type) != 0) name = xg_strf(x->a, "%s.%s", name, kind);
+    uint32_t n = xg_graph_add_node_to(x->g, op, name, in, nin, &out, 1);
     x->g->node.v[n].onnx = xg_strdup(x->a, x->name);
     return n;
 }

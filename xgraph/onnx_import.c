@@ -112,6 +112,20 @@ static xg_status given_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, const Xgon
     return XG_OK;
 }
 
+/* "1x3xNxN": the sizes that are known. */
+static const char *example_shape(xg_onnx *x, const Xgonnx__TensorShape *s) {
+    xg_buf b = {.arena = x->a};
+    for (size_t i = 0; i < s->n_dim; i++) {
+        int64_t v = s->dim[i]->has_dim_value && s->dim[i]->dim_value > 0 ? s->dim[i]->dim_value : 0;
+        if (i) xg_puts(&b, "x");
+        if (v || i == 0)
+            xg_putf(&b, "%lld", (long long)(v ? v : 1));
+        else
+            xg_puts(&b, "N");
+    }
+    return b.p;
+}
+
 static xg_status input_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, xg_tensor *t) {
     const Xgonnx__TensorShape *s = in->type->tensor_type->shape;
     const char *option = shape_option(x, in->name);
@@ -129,12 +143,11 @@ static xg_status input_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, xg_tensor 
         const Xgonnx__Dimension *d = s->dim[i];
         t->dim[i] = d->has_dim_value ? d->dim_value : 0;
         if (t->dim[i] == 0 && i == 0) t->dim[i] = x->o && x->o->batch > 0 ? x->o->batch : 1;
-        if (t->dim[i] == 0 || (t->dim[i] < 0 && d->has_dim_value && d->dim_value == -1))
+        if (t->dim[i] == 0 || t->dim[i] == -1)
             return xg_error(
                 x->c, XG_INPUT, x->file->path,
                 "axis %zu of input '%s' ('%s') has no fixed size; set it with --shape %s=%s", i,
-                in->name, text(d->dim_param), in->name,
-                s->n_dim == 4 ? "1x3x224x224" : "SIZExSIZE...");
+                in->name, text(d->dim_param), in->name, example_shape(x, s));
         if (t->dim[i] < 1 || t->dim[i] > INT32_MAX)
             return xg_error(x->c, XG_INPUT, x->file->path, "axis %zu of input '%s' has size %lld",
                             i, in->name, (long long)t->dim[i]);

@@ -101,8 +101,42 @@ static bool unit_axes(xg_rw *r, uint32_t node) {
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
+/* Axes of t longer than 1, in order. */
+static uint32_t long_axes(const xg_tensor *t, uint32_t *axis) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dim[i] != 1) axis[n++] = i;
+    return n;
+}
+
+/* Transpose, Reshape that only adds or drops axes of 1, Transpose: the second Transpose moves
+ * before the Reshape, where it merges with the first. */
+static bool around_unit_reshape(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Transpose) return false;
+    const xg_node *shape = xg_rw_made_by(r, n->in[0], XG_OP_Reshape);
+    if (!shape || !xg_rw_made_by(r, shape->in[0], XG_OP_Transpose)) return false;
+    const xg_tensor *x = xg_in(r->g, shape, 0), *m = xg_out(r->g, shape, 0);
+    uint32_t from[XG_RANK_MAX], mid[XG_RANK_MAX], count = long_axes(x, from), rank = x->rank,
+                                                  at = 0;
+    if (long_axes(m, mid) != count) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (x->dim[from[i]] != m->dim[mid[i]]) return false;
+    const xg_attr *perm = xg_attr_of(n, XG_ATTR_perm);
+    int64_t own[XG_RANK_MAX];
+    for (uint32_t i = 0; i < rank; i++)
+        if (x->dim[i] == 1) own[at++] = i;
+    for (uint32_t i = 0; i < perm->n; i++)
+        for (uint32_t k = 0; k < count; k++)
+            if (perm->is[i] == mid[k]) own[at++] = from[k];
+    xg_tensor y = *xg_out(r->g, n, 0);
+    uint32_t out = n->out[0], t = xg_rw_transpose(r, node, shape->in[0], own);
+    if (t != XG_NONE) t = xg_rw_reshape(r, node, t, y.dim, y.rank);
+    return t != XG_NONE && xg_rw_replace(r, out, t);
+}
+
 bool xg_rule_identity(xg_rw *r, uint32_t node) {
-    return drop(r, node) || merge(r, node) || unit_axes(r, node);
+    return drop(r, node) || merge(r, node) || unit_axes(r, node) || around_unit_reshape(r, node);
 }
 
 /* ---- equal nodes

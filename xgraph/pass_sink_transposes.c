@@ -286,16 +286,31 @@ static bool reshape_through_several(xg_rw *r, uint32_t node) {
  * -------------------------------------------------------------------------------------------------------
  */
 
-/* Transpose(NCHW to NHWC) of Dequantize: the integers are moved instead. */
+/* What a Transpose(NCHW to NHWC) moves up through: Dequantize always (the copy is free), functions
+ * of one element and Pad when nothing else reads them. */
+static const xg_node *above(const xg_rw *r, const xg_node *n) {
+    const xg_node *m = xg_rw_made_by(r, n->in[0], XG_OP_COUNT);
+    if (!m || !per_tensor(xg_in(r->g, m, 0)) || !per_tensor(xg_out(r->g, m, 0))) return NULL;
+    if (m->op == XG_OP_Dequantize) return xg_in(r->g, m, 0)->data ? NULL : m;
+    bool passes = xg_op_is_unary(m->op) || m->op == XG_OP_Pad;
+    return passes && xg_rw_uses(r, n->in[0]) == 1 ? m : NULL;
+}
+
 static bool transpose_up(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     if (n->op != XG_OP_Transpose || !is_perm(xg_attr_of(n, XG_ATTR_perm), to_nhwc)) return false;
-    const xg_node *dq = xg_rw_made_by(r, n->in[0], XG_OP_Dequantize);
-    if (!dq || !per_tensor(xg_in(r->g, dq, 0)) || xg_in(r->g, dq, 0)->data) return false;
-    uint32_t out = n->out[0], dqi = r->g->tensor.v[n->in[0]].producer;
-    uint32_t t = xg_rw_transpose(r, node, dq->in[0], to_nhwc);
+    const xg_node *m = above(r, n);
+    if (!m) return false;
+    uint32_t out = n->out[0], mi = r->g->tensor.v[n->in[0]].producer;
+    xg_tensor y = *xg_out(r->g, n, 0);
+    uint32_t t = xg_rw_transpose(r, node, m->in[0], to_nhwc);
     if (t == XG_NONE) return false;
-    uint32_t fresh = xg_rw_add(r, XG_OP_Dequantize, dqi, &t, 1);
+    uint32_t fresh = xg_rw_add(r, (xg_op)xg_nodep(r->g, mi)->op, mi, &t, 1);
+    xg_rw_copy_attrs(r, mi, fresh);
+    if (xg_nodep(r->g, fresh)->op == XG_OP_Pad)
+        remap_list(r, xg_nodep(r->g, fresh), XG_ATTR_pads,
+                   xg_attr_of(xg_nodep(r->g, mi), XG_ATTR_pads), to_nchw, 4);
+    xg_rw_set_out(r, fresh, y.dtype, y.quant);
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
