@@ -218,6 +218,17 @@ static xg_status measure_accuracy(judging *k, const xgc_report_options *o, xg_re
     return st;
 }
 
+static void describe_groups(xg_arena *a, const xg_selection *s, xg_report_options *o) {
+    if (!s) return;
+    xg_report_group *g = xg_newn(a, xg_report_group, s->group.n);
+    for (uint32_t i = 0; i < s->group.n; i++)
+        g[i] =
+            (xg_report_group){s->group.v[i].nnode, s->group.v[i].node, s->group.v[i].host_reason};
+    o->graph = s->graph;
+    o->group = g;
+    o->ngroup = s->group.n;
+}
+
 static xg_status report_body(void *arg) {
     judging *k = arg;
     xgc_result *r = new_result(k, RESULT_REPORT);
@@ -225,8 +236,8 @@ static xg_status report_body(void *arg) {
     if (!o->labels != !o->input && (o->labels || o->float_model))
         return xg_error(k->x->ctx, XG_USAGE, "", "accuracy needs both --input and --labels");
     xg_report_options ro = {.model = o->name ? xg_strdup(r->arena, o->name) : NULL,
-                            .selection = k->b->selection,
                             .quant = k->model ? &k->model->quant : NULL};
+    describe_groups(r->arena, k->b->selection, &ro);
     xg_status st = xg_report_make(r->arena, k->b->machine, k->b->program, &ro, &r->report);
     if (st == XG_OK && o->labels) st = measure_accuracy(k, o, &r->report);
     return st;

@@ -236,12 +236,12 @@ static void draw_segment(maker *k, uint32_t segment, const xg_times *t) {
  */
 
 /* A group's layer is named after all its nodes and operators, in order. */
-static void name_layer(maker *k, const xg_selection *s, xg_layer_row *l) {
-    if (l->group >= s->group.n) return;
-    const xg_group *g = &s->group.v[l->group];
+static void name_layer(maker *k, const xg_report_options *o, xg_layer_row *l) {
+    if (l->group >= o->ngroup) return;
+    const xg_report_group *g = &o->group[l->group];
     xg_buf name = {.arena = k->arena}, op = {.arena = k->arena};
     for (uint32_t i = 0; i < g->nnode; i++) {
-        const xg_node *n = xg_nodep(s->graph, g->node[i]);
+        const xg_node *n = xg_nodep(o->graph, g->node[i]);
         xg_putf(&name, "%s%s", i ? " + " : "", n->name);
         xg_putf(&op, "%s%s", i ? "+" : "", xg_ops[n->op].name);
     }
@@ -249,11 +249,11 @@ static void name_layer(maker *k, const xg_selection *s, xg_layer_row *l) {
     l->op = op.p ? op.p : "";
 }
 
-static const char *reason_of(const xg_selection *s, const char *node) {
-    for (uint32_t i = 0; s && i < s->group.n; i++)
-        for (uint32_t n = 0; s->group.v[i].host_reason && n < s->group.v[i].nnode; n++)
-            if (!strcmp(xg_nodep(s->graph, s->group.v[i].node[n])->name, node))
-                return s->group.v[i].host_reason;
+static const char *reason_of(const xg_report_options *o, const char *node) {
+    for (uint32_t i = 0; i < o->ngroup; i++)
+        for (uint32_t n = 0; o->group[i].host_reason && n < o->group[i].nnode; n++)
+            if (!strcmp(xg_nodep(o->graph, o->group[i].node[n])->name, node))
+                return o->group[i].host_reason;
     return "";
 }
 
@@ -266,18 +266,18 @@ static uint64_t node_macs(const xg_graph *g, const xg_node *n) {
 }
 
 /* Replaces the instructions' multiply-accumulates by the network's. */
-static void count_macs(xg_report *r, const xg_selection *s) {
+static void count_macs(xg_report *r, const xg_report_options *o) {
     for (uint32_t i = 0; i < r->layer.n; i++) r->macs += r->layer.v[i].macs;
-    if (!s) return;
+    if (!o->graph) return;
     r->macs = 0;
     r->macs_exact = true;
     for (uint32_t i = 0; i < r->layer.n; i++) {
         xg_layer_row *l = &r->layer.v[i];
         l->macs = 0;
-        if (l->group >= s->group.n) continue;
-        const xg_group *g = &s->group.v[l->group];
+        if (l->group >= o->ngroup) continue;
+        const xg_report_group *g = &o->group[l->group];
         for (uint32_t n = 0; n < g->nnode; n++)
-            l->macs += node_macs(s->graph, xg_nodep(s->graph, g->node[n]));
+            l->macs += node_macs(o->graph, xg_nodep(o->graph, g->node[n]));
         r->macs += l->macs;
     }
 }
@@ -288,7 +288,7 @@ static void add_host_steps(maker *k, const xg_report_options *o) {
         for (uint32_t n = 0; p->step.v[i].kind == XG_STEP_HOST && n < p->step.v[i].nnode; n++) {
             const xg_node *node = xg_nodep(p->host, p->step.v[i].node[n]);
             xg_report_host h = {i, xg_strdup(k->arena, node->name), xg_ops[node->op].name,
-                                xg_strdup(k->arena, reason_of(o->selection, node->name))};
+                                xg_strdup(k->arena, reason_of(o, node->name))};
             xg_push(k->arena, &k->r->host, h);
         }
 }
@@ -320,14 +320,13 @@ static void begin(maker *k, const xg_report_options *o) {
     for (uint32_t i = 0; o->quant && i < o->quant->row.n; i++)
         xg_push(k->arena, &r->sqnr, o->quant->row.v[i]);
     find_layers(k);
-    for (uint32_t i = 0; o->selection && i < r->layer.n; i++)
-        name_layer(k, o->selection, &r->layer.v[i]);
+    for (uint32_t i = 0; i < r->layer.n; i++) name_layer(k, o, &r->layer.v[i]);
     add_host_steps(k, o);
 }
 
-static void finish(xg_report *r, const xg_selection *s) {
+static void finish(xg_report *r, const xg_report_options *o) {
     uint32_t n = 0;
-    count_macs(r, s);
+    count_macs(r, o);
     r->compute_bound = mac_cycles(r->machine, r->macs);
     for (uint32_t i = 0; i < r->layer.n; i++) {
         const xg_layer_row *l = &r->layer.v[i];
@@ -358,6 +357,6 @@ xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
     for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
         if (p->step.v[i].kind == XG_STEP_ACCEL) draw_segment(&k, p->step.v[i].segment, &t[i]);
     xg_arena_free(k.scratch);
-    if (st == XG_OK) finish(out, o->selection);
+    if (st == XG_OK) finish(out, o);
     return st;
 }

@@ -8,7 +8,6 @@
 #ifndef XG_REPORT_H
 #define XG_REPORT_H
 
-#include "fusion/select.h"
 #include "validate/run.h"
 #include "xgraph/import.h"
 
@@ -75,10 +74,21 @@ typedef struct xg_report {
                         worked */
 } xg_report;
 
+/* A group of the selection, for names, reasons and exact work. Its number is that of the program's
+ * map. */
+typedef struct xg_report_group {
+    uint32_t nnode;
+    const uint32_t *node;    /* of the graph, in order */
+    const char *host_reason; /* NULL on the accelerator */
+} xg_report_group;
+
 typedef struct xg_report_options {
-    const char *model;             /* name to print */
-    const xg_selection *selection; /* reasons of host steps and operators' names; NULL allowed */
-    const xg_quant_report *quant;  /* NULL allowed */
+    const char *model; /* name to print */
+    const xg_graph
+        *graph; /* that was compiled; NULL: layers have no operators, the host no reasons */
+    const xg_report_group *group; /* [ngroup] */
+    uint32_t ngroup;
+    const xg_quant_report *quant; /* NULL allowed */
 } xg_report_options;
 
 /* Times every accelerator step once, on zero inputs (timing does not depend on values). Cycles

@@ -9,6 +9,7 @@
 #include "small_net.h"
 
 #include "isa/tile.h"
+#include "fusion/select.h"
 #include "layout/plan.h"
 #include "validate/check.h"
 #include "validate/diff.h"
@@ -40,6 +41,16 @@ static xg_check_result check(xg_test *t, const built *b, const xg_check_options 
 }
 
 static const xg_check_options quick = {.fill = (const char *const[]){"random:3"}, .nfill = 1};
+
+static xg_report_options report_options(xg_test *t, const built *b) {
+    xg_report_group *g = xg_newn(t->a, xg_report_group, b->selection.group.n);
+    for (uint32_t i = 0; i < b->selection.group.n; i++) {
+        const xg_group *s = &b->selection.group.v[i];
+        g[i] = (xg_report_group){s->nnode, s->node, s->host_reason};
+    }
+    return (xg_report_options){
+        .model = "small", .graph = b->graph, .group = g, .ngroup = b->selection.group.n};
+}
 
 /* ---- the verdict on right programs
  * ---------------------------------------------------------------------------- */
@@ -379,7 +390,7 @@ static void reports_add_up(void **state) {
     for (int m = 0; m < 2; m++) {
         built b = build(t, machine[m], "greedy", 3);
         xg_report r;
-        xg_report_options o = {.model = "small", .selection = &b.selection};
+        xg_report_options o = report_options(t, &b);
         assert_ok(t->c, xg_report_make(t->a, b.machine, b.program, &o, &r));
         /* multiply-accumulates of the network, by hand */
         uint64_t macs = 3 * (64 * 9 * 3 * 8 + 16 * 8 * 8 + 16 * 9 * 8 * 4 + 16 * 8 * 4 + 8 * 10);
@@ -482,7 +493,7 @@ static xg_status judge_scenario(void *arg) {
     const built *b = k->arg;
     xg_check_result check_result;
     xg_report report;
-    xg_report_options o = {.model = "small", .selection = &b->selection};
+    xg_report_options o = {.model = "small"};
     xg_status st = xg_check(k->a, b->machine, b->graph, b->program, &quick, &check_result);
     if (st == XG_OK) st = xg_report_make(k->a, b->machine, b->program, &o, &report);
     if (st != XG_OK) return st;
