@@ -23,6 +23,8 @@ typedef struct est {
     uint32_t images, rows, cols, channels; /* of one core */
     uint32_t th, tw, tc;                   /* tile */
     uint64_t tiles, blocks;
+    uint64_t ddr_x65536;        /* bus time of one core's transfers */
+    const xg_surroundings *env; /* NULL: all in DDR */
 } est;
 
 static est_local *local_of(est *e, uint32_t tensor) {
@@ -130,9 +132,19 @@ static uint64_t misc_cycles(const est *e, const xg_node *n, const xg_slice *s) {
     }
 }
 
-/* A slice moved between DDR and the chip: cycles of its engine, and bytes. */
-static uint64_t move_cycles(const est *e, const xg_tensor *t, const xg_slice *s, bool load,
-                            uint64_t *bytes) {
+typedef struct move_cost {
+    uint64_t engine, ddr_x65536, bytes;
+} move_cost;
+
+static move_cost transfer(const est *e, uint32_t start, uint64_t runs, uint64_t run,
+                          uint64_t words) {
+    return (move_cost){xg_time_transfer(e->m, start, runs, run, words),
+                       xg_time_ddr_x65536(e->m, runs * run, xg_time_bursts(e->m, runs, run)),
+                       runs * run};
+}
+
+/* A slice moved between DDR and the chip. */
+static move_cost move_slice(const est *e, const xg_tensor *t, const xg_slice *s, bool load) {
     int64_t d[4];
     xg_dims4(t, d);
     uint64_t rows = s->h1 - s->h0, cols = s->w1 - s->w0, ch = s->c1 - s->c0, runs = rows,
@@ -141,10 +153,17 @@ static uint64_t move_cycles(const est *e, const xg_tensor *t, const xg_slice *s,
         runs = rows * cols, run = ch;
     else if (cols == (uint64_t)d[2])
         runs = 1, run = rows * cols * ch;
-    *bytes = rows * cols * ch;
     uint64_t words = rows * cols * (uint64_t)xg_ceil_div((int64_t)ch, e->m->tile.icp);
-    return xg_time_transfer(e->m, load ? e->m->tile.load_start : e->m->tile.save_start, runs, run,
-                            words);
+    return transfer(e, load ? e->m->tile.load_start : e->m->tile.save_start, runs, run, words);
+}
+
+static void count_load(est *e, move_cost c, uint64_t times) {
+    e->out->load += c.engine * times;
+    e->ddr_x65536 += c.ddr_x65536 * times;
+}
+
+static bool stays(const est *e, uint32_t tensor) {
+    return e->env && e->env->on_chip && e->env->on_chip[tensor];
 }
 
 typedef struct totals {
@@ -157,19 +176,21 @@ static void add_inputs(est *e, totals *t) {
     if (e->s->order == XG_WEIGHT_STATIONARY && !again) times = 1;
     for (uint32_t i = 0; i < e->nloc; i++) {
         const est_local *l = &e->loc[i];
-        if (l->inside) continue;
-        uint64_t bytes,
-            cycles = move_cycles(e, xg_tensorp(e->g, l->tensor), &l->need, true, &bytes);
-        uint64_t words = xg_fm_words(e->m, &l->need, l->il ? l->il : 1);
-        if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, l->il ? l->il : 1)) {
+        if (l->inside || stays(e, l->tensor)) continue;
+        uint32_t il = l->il ? l->il : 1;
+        move_cost c = move_slice(e, xg_tensorp(e->g, l->tensor), &l->need, true);
+        uint64_t words = xg_fm_words(e->m, &l->need, il), again_for_blocks = 1;
+        if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, il)) {
             xg_slice part = l->need;
             part.c1 = (uint32_t)xg_min(part.c0 + e->s->tile_ic, part.c1);
-            words = xg_fm_words(e->m, &part, l->il ? l->il : 1);
-            cycles = cycles * (e->s->order == XG_MAP_STATIONARY ? e->blocks : 1);
+            words = xg_fm_words(e->m, &part, il);
+            if (e->s->order == XG_MAP_STATIONARY)
+                again_for_blocks =
+                    (uint64_t)xg_ceil_div(e->channels, e->s->tile_oc ? e->s->tile_oc : e->channels);
         }
         t->fm += words * (times > 1 ? 2 : 1);
-        e->out->load += cycles * times;
-        e->out->map_bytes += bytes * times;
+        count_load(e, c, times * again_for_blocks);
+        e->out->map_bytes += c.bytes * times * again_for_blocks;
     }
 }
 
@@ -186,9 +207,11 @@ static void add_weights(est *e, const xg_node *n, const xg_slice *out, totals *t
     uint64_t bytes = (uint64_t)c.words * (uint64_t)xg_min(c.block, e->m->tile.ocp) * e->m->tile.icp;
     t->w += resident ? in_core * c.words : 2 * (uint64_t)c.words;
     uint64_t param = (uint64_t)c.block * xg_param_record(e->m);
-    e->out->load += loads * (xg_time_transfer(e->m, e->m->tile.load_start, 1, bytes,
-                                              (uint64_t)c.words * e->m->tile.ocp) +
-                             xg_time_transfer(e->m, e->m->tile.load_start, 1, param, 1));
+    count_load(e,
+               transfer(e, e->m->tile.load_start, 1, bytes,
+                        (uint64_t)c.words * (uint64_t)xg_min(c.block, e->m->tile.ocp)),
+               loads);
+    count_load(e, transfer(e, e->m->tile.load_start, 1, param, 1), loads);
     e->out->weight_bytes += loads * (bytes + param);
     t->param += 4 * param;
     if (c.nchunk > 1)
@@ -203,7 +226,9 @@ static void add_nodes(est *e, totals *t) {
         const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
         const est_local *l = local_of(e, n->out[0]);
         bool last = k + 1 == e->grp->nnode;
-        t->fm += (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (last && times > 1 ? 2 : 1);
+        bool free = xg_in_place(e->g, e->grp->node, e->grp->nnode, k) && !(last && times > 1);
+        if (!free && (!last || !stays(e, n->out[0])))
+            t->fm += (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (last && times > 1 ? 2 : 1);
         switch (xg_node_tile_kind(e->g, n)) {
         case XG_TK_CONV:
             e->out->conv += conv_cycles(e, n, &l->need) * times;
@@ -257,36 +282,45 @@ static uint32_t cores_at_work(const est *e) {
     return e->s->split == XG_SPLIT_NONE ? 1 : e->m->cores;
 }
 
+/* The slowest engine or the bus sets the pace; the first load and the last save are not hidden. */
+static uint64_t makespan(const est *e, uint64_t ddr, uint64_t last_save) {
+    const xg_estimate *o = e->out;
+    uint64_t most = o->conv, times = e->tiles * e->blocks * e->images;
+    if (o->misc > most) most = o->misc;
+    if (o->load > most) most = o->load;
+    if (o->save > most) most = o->save;
+    if (ddr > most) most = ddr;
+    return most + o->load / (times + 1) + last_save;
+}
+
+static uint64_t add_output(est *e) {
+    const xg_node *last = xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]);
+    if (stays(e, last->out[0]) && !e->env->output_to_ddr) return 0;
+    move_cost c = move_slice(e, xg_out(e->g, last, 0), &local_of(e, last->out[0])->need, false);
+    uint64_t times = e->tiles * e->blocks * e->images;
+    e->out->save = c.engine * times;
+    e->out->map_bytes += c.bytes * times;
+    e->ddr_x65536 += c.ddr_x65536 * times;
+    return c.engine;
+}
+
 void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *grp,
-                       const xg_strategy *s, xg_estimate *out) {
-    est e = {.g = g, .m = m, .grp = grp, .s = s, .out = out};
+                       const xg_strategy *s, const xg_surroundings *env, xg_estimate *out) {
+    est e = {.g = g, .m = m, .grp = grp, .s = s, .out = out, .env = env};
     totals t = {0, 0, 0};
     memset(out, 0, sizeof *out);
     areas(&e);
     if (!spread(&e)) return;
     add_inputs(&e, &t);
     add_nodes(&e, &t);
-    const xg_node *last = xg_nodep(g, grp->node[grp->nnode - 1]);
-    uint64_t bytes, one_save = move_cycles(&e, xg_out(g, last, 0),
-                                           &local_of(&e, last->out[0])->need, false, &bytes);
-    uint64_t times = e.tiles * e.blocks * e.images, cores = cores_at_work(&e);
-    out->save = one_save * times;
-    out->map_bytes += bytes * times;
+    uint64_t last_save = add_output(&e), cores = cores_at_work(&e);
     out->map_bytes *= cores;
     out->weight_bytes *= cores;
     out->ddr_bytes = out->map_bytes + out->weight_bytes;
-    uint64_t ddr =
-        out->ddr_bytes * 256 / (m->ddr.bytes_per_cycle_x256 ? m->ddr.bytes_per_cycle_x256 : 1);
-    ddr = ddr * 256 / (m->ddr.efficiency_x256 ? m->ddr.efficiency_x256 : 256);
-    uint64_t most = out->conv, first = times ? out->load / (times + 1) : 0;
-    if (out->misc > most) most = out->misc;
-    if (out->load > most) most = out->load;
-    if (out->save > most) most = out->save;
-    if (ddr > most) most = ddr;
-    out->cycles = most + first + one_save;
+    out->cycles = makespan(&e, e.ddr_x65536 * cores >> 16, last_save);
     out->fm_words = (uint32_t)xg_min((int64_t)t.fm, UINT32_MAX);
     out->w_words = (uint32_t)xg_min((int64_t)t.w, UINT32_MAX);
     out->param_bytes = (uint32_t)xg_min((int64_t)t.param, UINT32_MAX);
-    out->fits =
-        t.fm <= m->tile.fm_depth && t.w <= m->tile.w_depth && t.param <= m->tile.param_bytes;
+    out->fits = t.fm <= (env ? env->fm_words : m->tile.fm_depth) && t.w <= m->tile.w_depth &&
+                t.param <= m->tile.param_bytes;
 }

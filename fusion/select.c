@@ -48,9 +48,9 @@ static void price(chooser *c, xg_group *g) {
     bool images = c->m->cores == 1 || d[0] >= c->m->cores;
     g->strategy = (xg_strategy){.split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS};
     if (!needs_tiles(c, g->node[0])) return;
-    if (!xg_best_strategy(c->g, c->m, g, &g->strategy, &e)) {
+    if (!xg_best_strategy(c->g, c->m, g, NULL, &g->strategy, &e)) {
         g->strategy = least(c, g);
-        xg_estimate_group(c->g, c->m, g, &g->strategy, &e);
+        xg_estimate_group(c->g, c->m, g, &g->strategy, NULL, &e);
     }
     g->cost_cycles = e.cycles;
 }
@@ -96,7 +96,8 @@ static xg_group greedy_group(chooser *c, uint32_t node) {
         chain[n++] = next;
         xg_group fused = make_group(c, chain, n, pattern_name(c, chain, n));
         xg_estimate e;
-        if (!xg_best_strategy(c->g, c->m, &fused, &fused.strategy, &e) || e.cycles > apart) break;
+        if (!xg_best_strategy(c->g, c->m, &fused, NULL, &fused.strategy, &e) || e.cycles > apart)
+            break;
         fused.cost_cycles = apart = e.cycles;
         best = fused;
     }

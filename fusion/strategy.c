@@ -30,6 +30,7 @@ typedef struct search {
     const xg_graph *g;
     const xg_machine *m;
     const xg_group *grp;
+    const xg_surroundings *env;
     bool conv, found;
     uint32_t in_channels;
     int64_t d[4];
@@ -39,7 +40,7 @@ typedef struct search {
 
 static void consider(search *s, const xg_strategy *st) {
     xg_estimate e;
-    xg_estimate_group(s->g, s->m, s->grp, st, &e);
+    xg_estimate_group(s->g, s->m, s->grp, st, s->env, &e);
     if (!e.fits || (s->found && e.cycles >= s->cost.cycles)) return;
     s->found = true;
     s->best = *st;
@@ -74,7 +75,7 @@ static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
                                             .tile_oc = c.v[j],
                                             .tile_ic = tile_ic,
                                             .split = split});
-        if (s->found) break; /* narrower columns only when whole rows do not fit */
+        if (s->found && k >= 2) break; /* very narrow columns only when wide ones do not fit */
     }
 }
 
@@ -90,8 +91,8 @@ static void try_chunks(search *s, xg_split split) {
 }
 
 bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
-                      xg_strategy *best, xg_estimate *cost) {
-    search s = {.g = g, .m = m, .grp = grp};
+                      const xg_surroundings *env, xg_strategy *best, xg_estimate *cost) {
+    search s = {.g = g, .m = m, .grp = grp, .env = env};
     const xg_node *first = xg_nodep(g, grp->node[0]);
     xg_dims4(xg_out(g, xg_nodep(g, grp->node[grp->nnode - 1]), 0), s.d);
     for (uint32_t k = 0; k < grp->nnode; k++)

@@ -18,7 +18,7 @@ static void transfer(const xg_machine *m, const xg_tile_operands *d, uint32_t st
         xg_tile_columns(&d->win, d->out.cols, count_columns, &cols);
     }
     if (cols == 0) { /* a folded LOAD of fill only */
-        out->cycles = start + words;
+        out->cycles = start + xg_time_words(m, words);
         return;
     }
     if (d->ddr.pix_step == d->ddr.ch || cols == 1) {

@@ -64,11 +64,17 @@ uint64_t xg_time_ddr_x65536(const xg_machine *m, uint64_t bytes, uint64_t bursts
     return (uint64_t)data + (bursts * m->ddr.burst_overhead << 16);
 }
 
+uint64_t xg_time_words(const xg_machine *m, uint64_t words) {
+    uint32_t paths = m->tile.port_bytes / m->tile.icp;
+    return blocks(words, paths ? paths : 1);
+}
+
 uint64_t xg_time_transfer(const xg_machine *m, uint32_t start, uint64_t runs, uint64_t run_bytes,
                           uint64_t words) {
     uint64_t bytes = runs * run_bytes;
     uint64_t ddr = (xg_time_ddr_x65536(m, bytes, xg_time_bursts(m, runs, run_bytes)) + 65535) >> 16;
     uint64_t port = blocks(bytes, m->tile.port_bytes);
     uint64_t move = ddr > port ? ddr : port;
-    return start + m->ddr.latency + (words > move ? words : move);
+    uint64_t banks = xg_time_words(m, words);
+    return start + m->ddr.latency + (banks > move ? banks : move);
 }

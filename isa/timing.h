@@ -17,6 +17,9 @@ uint64_t xg_time_pool(const xg_machine *m, uint32_t taps, uint32_t rows, uint32_
 uint64_t xg_time_elew(const xg_machine *m, uint32_t operands, uint32_t rows, uint32_t cols,
                       uint32_t ch);
 uint64_t xg_time_lut(const xg_machine *m, uint32_t rows, uint32_t cols, uint32_t ch);
+/* Cycles to move words into or out of the banks: one word a cycle for each icp bytes of the port.
+ */
+uint64_t xg_time_words(const xg_machine *m, uint64_t words);
 /* A DDR transfer of rows runs of run_bytes each, alone on the bus: start + latency + max(port, DDR,
  * on-chip words). */
 uint64_t xg_time_transfer(const xg_machine *m, uint32_t start, uint64_t runs, uint64_t run_bytes,

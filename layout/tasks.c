@@ -413,6 +413,26 @@ static void save(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf, uint3
     add_task(g, t);
 }
 
+/* Where node k of the group leaves its result in this tile. */
+static uint32_t result_buffer(gen *g, uint32_t k, const xg_slice *s, uint32_t il) {
+    const xg_node *n = xg_nodep(g->g, g->grp->node[k]);
+    if (k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays)
+        return staying_buffer(g, n->out[0]);
+    if (xg_in_place(g->g, g->grp->node, g->grp->nnode, k)) {
+        const local *src = local_of(g, n->in[0]);
+        if (src->il == il && xg_slice_equal(&src->need, s)) {
+            xg_buffer over = *buffer_at(g, src->buffer);
+            over.offset = over.ahead = 0;
+            over.stays = false;
+            over.tensor = n->out[0];
+            uint32_t b = add_buffer(g, over, g->b->stage + 1);
+            buffer_at(g, b)->parent = src->buffer;
+            return b;
+        }
+    }
+    return add_map_buffer(g, n->out[0], s, il, g->b->stage + 1, 0);
+}
+
 static void one_tile(gen *g, const xg_slice *out) {
     uint32_t before = g->b->stage;
     spread_needs(g, out);
@@ -422,9 +442,7 @@ static void one_tile(gen *g, const xg_slice *out) {
         xg_tile_kind kind = xg_node_tile_kind(g->g, n);
         local *l = local_of(g, n->out[0]);
         xg_slice s = l->need;
-        bool stays = k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays;
-        uint32_t buf = stays ? staying_buffer(g, n->out[0])
-                             : add_map_buffer(g, n->out[0], &s, l->il, g->b->stage + 1, 0);
+        uint32_t buf = result_buffer(g, k, &s, l->il);
         local_of(g, n->out[0])->buffer = buf;
         if (kind == XG_TK_CONV)
             conv_node(g, node, &s, buf);
