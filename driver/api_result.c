@@ -199,6 +199,24 @@ static xg_status float_graph(xg_arena *a, const xgc_model *model, const char *pa
     return st == XG_OK ? xg_canonicalise(a, out, NULL, NULL) : st;
 }
 
+/* A file with images and labels together is fine: the labels are its only integers in one
+ * dimension. */
+static xg_status pick_labels(xg_ctx *c, const char *path, xg_array **labels, uint32_t n) {
+    xg_array *found = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if ((*labels)[i].rank == 1 && (*labels)[i].dtype != XG_F32) {
+            found = &(*labels)[i];
+            count++;
+        }
+    if (n == 1) return XG_OK;
+    *labels = found;
+    return count == 1
+               ? XG_OK
+               : xg_error(c, XG_INPUT, path,
+                          "labels are one array of integers in one dimension; found %u", count);
+}
+
 static xg_status measure_accuracy(judging *k, const xgc_report_options *o, xg_report *r) {
     xg_arena *a = xg_arena_new(k->x->ctx);
     xg_array *input = NULL, *labels = NULL;
@@ -206,8 +224,7 @@ static xg_status measure_accuracy(judging *k, const xgc_report_options *o, xg_re
     xg_graph *fg = NULL;
     xg_status st = xg_array_read(a, o->input, &input, &ninput);
     if (st == XG_OK) st = xg_array_read(a, o->labels, &labels, &nlabels);
-    if (st == XG_OK && nlabels != 1)
-        st = xg_error(k->x->ctx, XG_INPUT, o->labels, "%u arrays; labels are one", nlabels);
+    if (st == XG_OK) st = pick_labels(k->x->ctx, o->labels, &labels, nlabels);
     if (st == XG_OK && o->float_model) st = float_graph(a, k->model, o->float_model, &fg);
     if (st == XG_OK)
         st = xg_report_accuracy(a, k->b->machine, k->b->program, k->model ? k->model->graph : NULL,

@@ -11,17 +11,6 @@ static const char *shape_text(xg_arena *a, const int64_t *dim, uint8_t rank) {
     return b.p;
 }
 
-/* The array for input number i: by name; by position when the array has none. */
-static const xg_array *array_for(const xg_tensor *t, uint32_t i, const xg_array *array,
-                                 uint32_t n) {
-    for (uint32_t k = 0; k < n; k++)
-        if (array[k].name &&
-            (!strcmp(array[k].name, t->name) || (t->onnx && !strcmp(array[k].name, t->onnx))))
-            return &array[k];
-    if (n == 1 && i == 0) return &array[0];
-    return i < n && !array[i].name ? &array[i] : NULL;
-}
-
 /* How many times the tensor fits the array: same dimensions behind the first, whose extent is a
  * multiple; or the dimensions without a first one of 1. 0 = it does not. */
 static uint64_t fits(const xg_array *x, const xg_tensor *t) {
@@ -38,6 +27,26 @@ static bool type_ok(const xg_array *x, const xg_tensor *t) {
            (t->dtype == XG_F32 && x->dtype != XG_BOOL && x->dtype < XG_DTYPE_COUNT);
 }
 
+/* The array for input number i: by name; by position when the array has none; else the only one
+ * that fits. */
+static const xg_array *array_for(const xg_tensor *t, uint32_t i, const xg_array *array,
+                                 uint32_t n) {
+    const xg_array *fitting = NULL;
+    uint32_t nfitting = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        if (array[k].name &&
+            (!strcmp(array[k].name, t->name) || (t->onnx && !strcmp(array[k].name, t->onnx))))
+            return &array[k];
+        if (fits(&array[k], t) && type_ok(&array[k], t)) {
+            fitting = &array[k];
+            nfitting++;
+        }
+    }
+    if (n == 1 && i == 0) return &array[0];
+    if (i < n && !array[i].name) return &array[i];
+    return nfitting == 1 ? fitting : NULL;
+}
+
 xg_status xg_inputs_count(xg_ctx *c, const xg_graph *g, const uint32_t *input, uint32_t ninput,
                           const xg_array *array, uint32_t n, uint64_t *runs) {
     xg_arena *a = xg_arena_new(c);
@@ -48,7 +57,9 @@ xg_status xg_inputs_count(xg_ctx *c, const xg_graph *g, const uint32_t *input, u
         const xg_array *x = array_for(t, i, array, n);
         if (!x) {
             st = xg_error(c, XG_INPUT, t->name,
-                          "no array for this model input; name one in an .npz file");
+                          "no array is for this model input, %s %s; in an .npz file, give the "
+                          "array the input's name",
+                          xg_dtype_name(t->dtype), shape_text(a, t->dim, t->rank));
             break;
         }
         uint64_t k = fits(x, t);

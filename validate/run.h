@@ -76,9 +76,9 @@ uint64_t xg_place_offset(const xg_machine *m, const xg_place *place, uint32_t n,
  * ------------------------------------------------------------------------------------------- */
 
 /* How many runs the arrays hold: their first dimension is a multiple of the graph input's first
- * dimension (one array an input, matched by name, or by position when none has a name). input:
- * tensors of g, ninput of them. INPUT error that shows both shapes, or both types: numbers convert
- * to f32, everything else must be equal. */
+ * dimension (one array an input, matched by name, by position when none has a name, or as the only
+ * one that fits). input: tensors of g, ninput of them. INPUT error that shows both shapes, or both
+ * types: numbers convert to f32, everything else must be equal. */
 XG_MUST_USE xg_status xg_inputs_count(xg_ctx *c, const xg_graph *g, const uint32_t *input,
                                       uint32_t ninput, const xg_array *array, uint32_t n,
                                       uint64_t *runs);
