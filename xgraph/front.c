@@ -171,7 +171,9 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
     xg_calibration k;
     xg_status st = find_ranges(a, *g, o, &k);
     if (st == XG_OK) st = xg_quantise(a, g, &k, record, report);
-    return st == XG_OK ? show(o, "quantise", *g) : st;
+    if (st == XG_OK) st = show(o, "quantise", *g);
+    /* Quantize and Dequantize have come in: what moves around them or folds moves once more. */
+    return st == XG_OK ? xg_canonicalise(a, g, o->dump, o->dump_arg) : st;
 }
 
 static void randomise(xg_arena *a, xg_graph *g) {

@@ -36,21 +36,42 @@ static void write_tensors(xg_qplan *p) {
     }
 }
 
+/* New contents for a parameter: in place when this node is its only reader (its name stays), else a
+ * constant of its own. */
+static void write_parameter(xg_qplan *p, const xg_uses *u, uint32_t node, uint32_t input,
+                            xg_dtype type, const void *data, const xg_quant *quant) {
+    uint32_t t = xg_nodep(p->g, node)->in[input];
+    xg_tensor *old = xg_tensorp(p->g, t);
+    if (u->first[t + 1] - u->first[t] == 1) {
+        old->dtype = type;
+        old->data = data;
+        old->quant = quant;
+        return;
+    }
+    xg_tensor copy = *old;
+    xg_nodep(p->g, node)->in[input] =
+        xg_graph_add_const(p->g, copy.name, type, copy.rank, copy.dim, data, quant);
+}
+
 /* ---- convolutions
  * ----------------------------------------------------------------------------------- */
 
-static uint32_t new_weights(xg_qplan *p, const xg_qnode *q, const xg_tensor *old) {
-    int64_t n = xg_tensor_elems(old), run = n / q->nw;
+static void write_weights(xg_qplan *p, const xg_uses *u, uint32_t node) {
+    const xg_qnode *q = &p->node.v[node];
+    int64_t n = xg_tensor_elems(xg_in(p->g, xg_nodep(p->g, node), 1)), run = n / q->nw;
     int8_t *data = xg_newn(p->arena, int8_t, (size_t)n);
     for (int64_t i = 0; i < n; i++) data[i] = quantise8(q->w[i], q->wscale[i / run], 0);
     const xg_quant *quant = xg_quant_new(p->arena, q->nw == 1 ? -1 : 0, q->nw, q->wscale, NULL);
-    return xg_graph_add_const(p->g, old->name, XG_I8, old->rank, old->dim, data, quant);
+    write_parameter(p, u, node, 1, XG_I8, data, quant);
 }
 
 /* b / f32(sx * sw[o]), which the solver has proved to fit the accumulator, with its scale: ONNX's
  * rule for biases. */
-static uint32_t new_bias(xg_qplan *p, const xg_qnode *q, const xg_tensor *old, float sx) {
-    uint32_t n = (uint32_t)old->dim[0];
+static void write_bias(xg_qplan *p, const xg_uses *u, uint32_t node) {
+    const xg_qnode *q = &p->node.v[node];
+    const xg_node *conv = xg_nodep(p->g, node);
+    float sx = class_of(p, conv->in[0])->scale;
+    uint32_t n = (uint32_t)xg_in(p->g, conv, 2)->dim[0];
     int32_t *data = xg_newn(p->arena, int32_t, n);
     float *scale = xg_newn(p->arena, float, q->nw);
     for (uint32_t o = 0; o < q->nw; o++) {
@@ -62,17 +83,7 @@ static uint32_t new_bias(xg_qplan *p, const xg_qnode *q, const xg_tensor *old, f
         data[o] = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
     }
     const xg_quant *quant = xg_quant_new(p->arena, q->nw == 1 ? -1 : 0, q->nw, scale, NULL);
-    return xg_graph_add_const(p->g, old->name, XG_I32, 1, old->dim, data, quant);
-}
-
-static void write_conv(xg_qplan *p, uint32_t node) {
-    const xg_qnode *q = &p->node.v[node];
-    xg_node *n = xg_nodep(p->g, node);
-    xg_tensor w = *xg_in(p->g, n, 1);
-    n->in[1] = new_weights(p, q, &w);
-    if (!q->b) return;
-    xg_tensor b = *xg_in(p->g, n, 2);
-    n->in[2] = new_bias(p, q, &b, class_of(p, n->in[0])->scale);
+    write_parameter(p, u, node, 2, XG_I32, data, quant);
 }
 
 /* ---- tables
@@ -117,9 +128,9 @@ static float old_function(const xg_qnode *q, float x) {
     return (float)(y[0] + (y[1] - y[0]) * (at - i));
 }
 
-static xg_status write_lut(xg_qplan *p, uint32_t node) {
+static xg_status write_lut(xg_qplan *p, const xg_uses *u, uint32_t node) {
     const xg_qnode *q = &p->node.v[node];
-    xg_node *n = xg_nodep(p->g, node);
+    const xg_node *n = xg_nodep(p->g, node);
     const xg_tensor *in = xg_in(p->g, n, 0), *out = xg_out(p->g, n, 0);
     int32_t xlo, xhi, ylo, yhi;
     xg_dtype_range(in->dtype, &xlo, &xhi);
@@ -136,11 +147,7 @@ static xg_status write_lut(xg_qplan *p, uint32_t node) {
         float v = isnan(y[i]) ? 0 : y[i]; /* log of a negative: outside the calibrated range */
         table[i] = (uint8_t)xg_quantize_f32(v, out->quant->scale[0], out->quant->zp[0], ylo, yhi);
     }
-    int64_t dim = 256;
-    const char *name = xg_strf(p->arena, "%s/table", n->name);
-    xg_dtype type = out->dtype;
-    uint32_t t = xg_graph_add_const(p->g, name, type, 1, &dim, table, NULL);
-    xg_nodep(p->g, node)->in[1] = t;
+    write_parameter(p, u, node, 1, out->dtype, table, NULL);
     return XG_OK;
 }
 
@@ -161,12 +168,14 @@ static void write_clamp(xg_qplan *p, uint32_t node) {
 }
 
 xg_status xg_qplan_write(xg_qplan *p) {
+    xg_uses u = xg_graph_uses(p->g, p->arena); /* of the tensors there are before any is added */
     write_tensors(p);
     xg_status st = XG_OK;
     for (uint32_t i = 0; i < p->node.n && st == XG_OK; i++) {
-        if (p->node.v[i].w) write_conv(p, i);
+        if (p->node.v[i].w) write_weights(p, &u, i);
+        if (p->node.v[i].b) write_bias(p, &u, i);
         if (p->node.v[i].clamp) write_clamp(p, i);
-        if (p->node.v[i].unary || p->node.v[i].old_table) st = write_lut(p, i);
+        if (p->node.v[i].unary || p->node.v[i].old_table) st = write_lut(p, &u, i);
     }
     return st;
 }
