@@ -17,6 +17,14 @@ typedef struct xg_import_options {
  * All unsupported operators are listed, one error each. */
 XG_MUST_USE xg_status xg_import_onnx(xg_arena *a, const char *path, const xg_import_options *o, xg_graph **out);
 
+/* ONNX operators that the importer accepts (onnx_ops.def), one row each; ends with a NULL op. */
+typedef struct xg_onnx_op {
+    const char *domain, *op; /* domain "" is ai.onnx */
+    int since;               /* first opset accepted */
+    const char *rule;        /* limits, or what it becomes; may be "" */
+} xg_onnx_op;
+extern const xg_onnx_op xg_onnx_ops[];
+
 /* One pass: rewrites *g (may allocate a new graph in a). */
 typedef struct xg_pass_args {
     xg_arena *arena;

@@ -19,6 +19,12 @@ static const onnx_row rows[] = {
 #include "xgraph/onnx_ops.def"
 };
 
+const xg_onnx_op xg_onnx_ops[] = {
+#define ONNX(domain, op, fn, arg, min, max, since, rule) {domain, #op, since, rule},
+#include "xgraph/onnx_ops.def"
+    {NULL, NULL, 0, NULL},
+};
+
 enum { OPSET_MIN = 7, OPSET_MAX = 21 };
 
 static const char *text(const char *s) {

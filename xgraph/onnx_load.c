@@ -63,6 +63,13 @@ static bool is_private(const ProtobufCMessageDescriptor *d, uint32_t id) {
 
 static xg_status walk_message(walker *w, const ProtobufCMessageDescriptor *d, span s, int depth);
 
+/* Names go into one-line messages and text forms. */
+static bool has_control(span s) {
+    for (; s.p < s.end; s.p++)
+        if (*s.p < 0x20 || *s.p == 0x7f) return true;
+    return false;
+}
+
 static xg_status walk_bytes_field(walker *w, const ProtobufCMessageDescriptor *d,
                                   const ProtobufCFieldDescriptor *f, uint64_t tag, span body,
                                   int depth) {
@@ -86,8 +93,8 @@ static xg_status walk_bytes_field(walker *w, const ProtobufCMessageDescriptor *d
         put_varint(w->out, n);
         return XG_OK;
     }
-    if (f->type == PROTOBUF_C_TYPE_STRING && memchr(body.p, 0, n))
-        return damaged(w, body.p, "a name with a zero byte in it");
+    if (f->type == PROTOBUF_C_TYPE_STRING && has_control(body))
+        return damaged(w, body.p, "a name with a control character in it");
     put_varint(w->out, tag);
     put_varint(w->out, n);
     xg_put(w->out, body.p, n);

@@ -367,6 +367,23 @@ static void every_allocation_may_fail(void **state) {
     assert_true(xg_test_nomem(import_and_canonicalise, (void *)(uintptr_t)path, 97) > 1000);
 }
 
+/* The page names every operator and every pass with its sentence. */
+static void the_page_is_current(void **state) {
+    xg_test *t = *state;
+    xg_bytes b;
+    assert_ok(t->c, xg_read_file(t->a, xg_strf(t->a, "%s/xgraph/IMPORT.md", XGC_SOURCE_DIR), &b));
+    const char *page = xg_strndup(t->a, (const char *)b.p, b.n);
+    for (const xg_onnx_op *o = xg_onnx_ops; o->op; o++) {
+        const char *dot = *o->domain ? "." : "";
+        const char *row =
+            xg_strf(t->a, "| %s%s%s | %d | %s |", o->domain, dot, o->op, o->since, o->rule);
+        if (!strstr(page, row)) print_message("missing: %s\n", row);
+        assert_non_null(strstr(page, row));
+    }
+    for (const xg_pass_desc *p = xg_passes; p->name; p++)
+        assert_non_null(strstr(page, xg_strf(t->a, "| %s | %s |", p->name, p->doc)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(refuses_in_one_line),
@@ -384,6 +401,7 @@ int main(void) {
         TEST(changed_files),
         TEST(deep_nesting),
         TEST(every_allocation_may_fail),
+        TEST(the_page_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
