@@ -8,8 +8,7 @@ const xg_pass_desc xg_passes[] = {
     {NULL, NULL, NULL},
 };
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 /* Rewriting leaves names like conv_13.2; in the end everything is called by its ONNX name where
  * that is free. */
@@ -81,8 +80,7 @@ static xg_status tidy_names(xg_ctx *c, xg_graph **gp) {
     return xg_graph_compact(c, g, g->arena, gp);
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg) {
     xg_ctx *c = xg_arena_ctx(a);

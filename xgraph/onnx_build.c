@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- refusing -----------------------------------------------------------------------------------
- */
+/* ---- refusing ---- */
 
 static xg_status tell(xg_onnx *x, xg_status st, const char *fmt, va_list ap) {
     char line[512];
@@ -41,8 +40,7 @@ void xg_ox_log(xg_onnx *x, const char *fmt, ...) {
     xg_push(x->a, &x->g->log, xg_strdup(x->a, line));
 }
 
-/* ---- attributes
- * ---------------------------------------------------------------------------------- */
+/* ---- attributes ---- */
 
 const Xgonnx__Attribute *xg_ox_attr(const xg_onnx *x, const char *name) {
     for (size_t i = 0; i < x->node->n_attribute; i++) {
@@ -73,8 +71,7 @@ const int64_t *xg_ox_ints(const xg_onnx *x, const char *name, uint32_t *n) {
     return a ? a->ints : NULL;
 }
 
-/* ---- inputs and outputs
- * ---------------------------------------------------------------------------- */
+/* ---- inputs and outputs ---- */
 
 uint32_t xg_ox_in(const xg_onnx *x, uint32_t i) {
     if (i >= x->node->n_input || !*x->node->input[i]) return XG_NONE;
@@ -178,8 +175,7 @@ xg_status xg_ox_axis(xg_onnx *x, int64_t axis, uint32_t rank, uint32_t *out) {
     return XG_OK;
 }
 
-/* ---- building
- * -------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 uint32_t xg_ox_node(xg_onnx *x, xg_op op, const uint32_t *in, uint32_t nin, uint32_t out) {
     bool helper = op == XG_OP_Reshape || op == XG_OP_Transpose;

@@ -43,8 +43,7 @@ static const onnx_row *find_row(const Xgonnx__Node *n) {
     return NULL;
 }
 
-/* ---- values -------------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 static uint32_t value_of(xg_onnx *x, const char *name) {
     uint32_t v = xg_map_get(&x->index, name);
@@ -76,8 +75,7 @@ static xg_status bind_initialisers(xg_onnx *x, const Xgonnx__Graph *g) {
     return XG_OK;
 }
 
-/* ---- graph inputs -------------------------------------------------------------------------------
- */
+/* ---- graph inputs ---- */
 
 /* The --shape option for this input: text behind "name=", or NULL. */
 static const char *shape_option(const xg_onnx *x, const char *name) {
@@ -243,8 +241,7 @@ static xg_status bind_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     return XG_OK;
 }
 
-/* ---- order of nodes
- * ------------------------------------------------------------------------------- */
+/* ---- order of nodes ---- */
 
 /* ONNX asks for sorted nodes; Kahn's algorithm repairs a file that is not, keeping the order
  * otherwise. */
@@ -337,8 +334,7 @@ static xg_status sort_nodes(xg_onnx *x, const Xgonnx__Graph *g, uint32_t **order
     return XG_OK;
 }
 
-/* ---- converting
- * ------------------------------------------------------------------------------------ */
+/* ---- converting ---- */
 
 static void enter_node(xg_onnx *x, const Xgonnx__Node *n) {
     x->node = n;

@@ -171,8 +171,7 @@ xg_status xg_ox_pad(xg_onnx *x, int arg) {
     return xg_ox_done(x, node);
 }
 
-/* ---- Slice, Split
- * ------------------------------------------------------------------------------------ */
+/* ---- Slice, Split ---- */
 
 static xg_status emit_slice(xg_onnx *x, uint32_t in, const int64_t *start, const int64_t *step,
                             const int64_t *dim, uint32_t out) {
@@ -283,8 +282,7 @@ xg_status xg_ox_split(xg_onnx *x, int arg) {
     return left ? xg_ox_bad(x, "the split leaves %lld elements over", (long long)left) : XG_OK;
 }
 
-/* ---- Gather, Expand, DepthToSpace
- * ---------------------------------------------------------------------- */
+/* ---- Gather, Expand, DepthToSpace ---- */
 
 xg_status xg_ox_gather(xg_onnx *x, int arg) {
     (void)arg;
@@ -361,8 +359,7 @@ xg_status xg_ox_depth_space(xg_onnx *x, int to_depth) {
     return st ? st : xg_ox_reshape(x, moved, to_depth ? depth : space, 4, xg_ox_out(x, 0));
 }
 
-/* ---- Identity, Constant, Shape
- * ------------------------------------------------------------------------ */
+/* ---- Identity, Constant, Shape ---- */
 
 xg_status xg_ox_identity(xg_onnx *x, int arg) {
     (void)arg;

@@ -7,8 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- scale and zero point
- * -------------------------------------------------------------------------- */
+/* ---- scale and zero point ---- */
 
 static xg_status read_scales(xg_onnx *x, const xg_tensor *s, int64_t *n, float **scale) {
     if (!s->data) return xg_ox_refuse(x, "scale '%s' must be constant", s->name);
@@ -121,8 +120,7 @@ xg_status xg_ox_read_as(xg_onnx *x, uint32_t in, const xg_quant *q, xg_dtype dty
     return xg_ox_simple(x, XG_OP_Lut, pair, 2, *out);
 }
 
-/* ---- QuantizeLinear, DequantizeLinear
- * ---------------------------------------------------------------- */
+/* ---- QuantizeLinear, DequantizeLinear ---- */
 
 /* The axis attribute as it applies to x; -1 for a scalar scale. */
 static xg_status quant_axis(xg_onnx *x, const xg_tensor *t, int32_t *axis, int64_t *channels) {
@@ -180,8 +178,7 @@ xg_status xg_ox_dequantize(xg_onnx *x, int arg) {
     return st ? st : xg_ox_simple(x, XG_OP_Dequantize, &in, 1, xg_ox_out(x, 0));
 }
 
-/* ---- QLinear*
- * ------------------------------------------------------------------------------------------ */
+/* ---- QLinear* ---- */
 
 /* Input i read under the per-tensor scale and zero point of inputs i + 1 and i + 2. */
 static xg_status quantised_input(xg_onnx *x, uint32_t i, uint32_t iscale, uint32_t izp,

@@ -5,8 +5,7 @@
 
 static const int64_t ohwi[4] = {0, 2, 3, 1}, swap[2] = {1, 0};
 
-/* ---- window attributes
- * ------------------------------------------------------------------------------- */
+/* ---- window attributes ---- */
 
 /* A list attribute for `spatial` axes in v[0..1] (h, w); 1-D fills w and leaves h. False when its
  * length is wrong. */
@@ -82,8 +81,7 @@ xg_status xg_ox_window(xg_onnx *x, uint32_t spatial, const int64_t *in_hw, const
     return st;
 }
 
-/* ---- converters
- * ------------------------------------------------------------------------------------------ */
+/* ---- converters ---- */
 
 xg_status xg_ox_conv(xg_onnx *x, int arg) {
     (void)arg;

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- looking
- * ------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 uint32_t xg_rw_uses(const xg_rw *r, uint32_t tensor) {
     return tensor < r->uses.n ? r->uses.v[tensor] : 0;
@@ -35,8 +34,7 @@ bool xg_rw_const_like(const xg_rw *r, uint32_t tensor) {
     return n && r->g->tensor.v[n->in[0]].data;
 }
 
-/* ---- counting readers
- * ------------------------------------------------------------------------------ */
+/* ---- counting readers ---- */
 
 static void grow(xg_rw *r) {
     while (r->uses.n < r->g->tensor.n) xg_push(r->tmp, &r->uses, 0);
@@ -73,8 +71,7 @@ static void bury(xg_rw *r, uint32_t tensor) {
     }
 }
 
-/* ---- changing
- * --------------------------------------------------------------------------------------- */
+/* ---- changing ---- */
 
 static bool is_helper(xg_op op) {
     return op == XG_OP_Reshape || op == XG_OP_Transpose || op == XG_OP_Quantize ||
@@ -183,8 +180,7 @@ uint32_t xg_rw_transpose(xg_rw *r, uint32_t like, uint32_t in, const int64_t *pe
     return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
 }
 
-/* ---- constants in another shape
- * ----------------------------------------------------------------------- */
+/* ---- constants in another shape ---- */
 
 /* Another form of a constant keeps its ONNX name. */
 static uint32_t like_constant(xg_rw *r, uint32_t old, uint32_t rank, const int64_t *dim,
@@ -242,8 +238,7 @@ uint32_t xg_rw_reshaped(xg_rw *r, uint32_t like, uint32_t tensor, const int64_t 
     return like_constant(r, tensor, rank, dim, t->data, q);
 }
 
-/* ---- running
- * -------------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 /* One sweep; *changed tells whether a rule fired. */
 static xg_status sweep(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_rule_fn *rules,

@@ -50,8 +50,7 @@ static uint32_t integers(const xg_rw *r, uint32_t tensor) {
     return dq && scalar_quant(xg_in(r->g, dq, 0)) ? dq->in[0] : XG_NONE;
 }
 
-/* ---- moving the conversions
- * ---------------------------------------------------------------------------------- */
+/* ---- moving the conversions ---- */
 
 static bool dequantize_down(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
@@ -109,8 +108,7 @@ static bool quantize_up(xg_rw *r, uint32_t node) {
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
-/* ---- Quantize of Dequantize
- * -------------------------------------------------------------------------------------- */
+/* ---- Quantize of Dequantize ---- */
 
 static bool requantize(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
@@ -125,8 +123,7 @@ static bool requantize(xg_rw *r, uint32_t node) {
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
-/* ---- functions of one integer
- * --------------------------------------------------------------------------------------- */
+/* ---- functions of one integer ---- */
 
 /* A float expression over one integer tensor and scalar constants. */
 enum { EXPR_MAX = 24 };
@@ -252,9 +249,7 @@ static bool to_table(xg_rw *r, uint32_t node) {
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
-/* ---- bias
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- bias ---- */
 
 /* Real value of element o of a bias: f32 constant or Dequantize of an integer constant. */
 static bool real_bias(const xg_rw *r, uint32_t tensor, int64_t o, double *v) {
@@ -343,9 +338,7 @@ static uint32_t integer_bias(xg_rw *r, uint32_t node, uint32_t bias, const xg_qu
     return made;
 }
 
-/* ---- operators
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- operators ---- */
 
 /* Integer weights behind Dequantize: 8 bits, per tensor or per output channel. */
 static uint32_t integer_weights(const xg_rw *r, uint32_t tensor) {
@@ -407,9 +400,7 @@ static bool to_integer(xg_rw *r, uint32_t node) {
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
-/* ---- what stays float
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- what stays float ---- */
 
 static const char *why_float(const xg_rw *r, const xg_node *n) {
     if (integers(r, n->in[0]) == XG_NONE) return "its input is not quantised";

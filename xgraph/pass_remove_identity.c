@@ -139,8 +139,7 @@ bool xg_rule_identity(xg_rw *r, uint32_t node) {
     return drop(r, node) || merge(r, node) || unit_axes(r, node) || around_unit_reshape(r, node);
 }
 
-/* ---- equal nodes
- * -------------------------------------------------------------------------------------- */
+/* ---- equal nodes ---- */
 
 static bool same_attrs(const xg_node *a, const xg_node *b) {
     for (uint32_t i = 0; i < xg_ops[a->op].nattr; i++) {

@@ -38,8 +38,7 @@ static bool behind_reshape(xg_rw *r, uint32_t node, uint32_t fresh, const xg_ten
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
-/* ---- one data input
- * -------------------------------------------------------------------------------------- */
+/* ---- one data input ---- */
 
 static bool passes_elements(uint32_t op) {
     return xg_op_is_unary(op) || op == XG_OP_Cast || op == XG_OP_Lut || op == XG_OP_Requantize ||
@@ -121,8 +120,7 @@ static bool reshape_through_one(xg_rw *r, uint32_t node) {
     return behind_reshape(r, node, fresh, &shape, out);
 }
 
-/* ---- several inputs
- * ----------------------------------------------------------------------------------------- */
+/* ---- several inputs ---- */
 
 /* A constant operand as it stands before the Transpose: padded to full rank, axes moved back. */
 static uint32_t constant_before(xg_rw *r, uint32_t node, uint32_t tensor, const int64_t *perm,
@@ -282,9 +280,7 @@ static bool reshape_through_several(xg_rw *r, uint32_t node) {
     return behind_reshape(r, node, fresh, &shape, out);
 }
 
-/* ---- up
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- up ---- */
 
 /* What a Transpose(NCHW to NHWC) moves up through: Dequantize always (the copy is free), functions
  * of one element and Pad when nothing else reads them. */

@@ -16,8 +16,7 @@ static xg_status import(xg_test *t, const char *name, const xg_import_options *o
     return xg_import_onnx(t->a, data(t->a, name), o, g);
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals ---- */
 
 typedef struct refusal {
     const char *file;
@@ -95,8 +94,7 @@ static void a_missing_file_is_io(void **state) {
     assert_status(t->c, import(t, "there_is_no_such_model", &on, &g), XG_IO);
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------
- */
+/* ---- shapes ---- */
 
 static void shapes_from_options(void **state) {
     xg_test *t = *state;
@@ -149,8 +147,7 @@ static void borders_keep_names_and_axes(void **state) {
     assert_int_equal(g->tensor.v[g->output.v[1]].dim[1], 8);
 }
 
-/* ---- data --------------------------------------------------------------------------------------
- */
+/* ---- data ---- */
 
 static const char *text_of(xg_test *t, const xg_graph *g) {
     xg_buf b = {.arena = t->a};
@@ -261,8 +258,7 @@ static void other_scale_is_told(void **state) {
     for (int i = 0; i < 6; i++) assert_true(y[i] == (float)(2 * i + 10 - 20) * 0.25f);
 }
 
-/* ---- hostile files
- * ------------------------------------------------------------------------------- */
+/* ---- hostile files ---- */
 
 /* Writes bytes to a file of this test and imports it; any status is right, crashes are not. */
 static xg_status import_bytes(xg_test *t, const void *p, size_t n) {

@@ -23,8 +23,7 @@ static double element(const xg_tensor *t, const void *p, int64_t i) {
     }
 }
 
-/* ---- equal outputs after each pass
- * --------------------------------------------------------------- */
+/* ---- equal outputs after each pass ---- */
 
 typedef struct watch {
     xg_test *t;
@@ -127,8 +126,7 @@ static xg_graph *canonical_checked(xg_test *t, const char *path, double toleranc
     return g;
 }
 
-/* ---- structure
- * ---------------------------------------------------------------------------------------- */
+/* ---- structure ---- */
 
 static uint32_t count_op(const xg_graph *g, xg_op op) {
     uint32_t n = 0;
@@ -171,8 +169,7 @@ static void assert_integer_form(const xg_graph *g) {
     }
 }
 
-/* ---- the tests
- * ------------------------------------------------------------------------------------------ */
+/* ---- the tests ---- */
 
 static void float_models(void **state) {
     xg_test *t = *state;
