@@ -601,16 +601,20 @@ static void constant_weights_become_random_ones(void **state) {
     assert_true(squares / (double)n > he * 0.8 && squares / (double)n < he * 1.2);
 }
 
-static void a_float_model_without_inputs_is_refused_with_the_remedy(void **state) {
-    xg_test *t = *state;
-    xg_rqrec r = profile("ort");
+static void write_temporary(xg_test *t, const xg_graph *g, char *path) {
     xg_buf packed = {.arena = t->a};
-    assert_ok(t->c, xg_graph_pack(t->c, mixed_net(t), &packed));
-    char path[] = "test_quantise_XXXXXX.xg";
+    assert_ok(t->c, xg_graph_pack(t->c, g, &packed));
     int fd = mkstemps(path, 3);
     assert_true(fd >= 0);
     close(fd);
     assert_ok(t->c, xg_write_file(t->c, path, packed.p, packed.n));
+}
+
+static void a_float_model_without_inputs_is_refused_with_the_remedy(void **state) {
+    xg_test *t = *state;
+    xg_rqrec r = profile("ort");
+    char path[] = "test_quantise_XXXXXX.xg";
+    write_temporary(t, mixed_net(t), path);
     xg_front_options o = {0};
     xg_graph *g;
     xg_status none = xg_front(t->a, path, &o, &r, &g, NULL);
@@ -629,6 +633,33 @@ static void a_float_model_without_inputs_is_refused_with_the_remedy(void **state
     assert_int_equal(missing, XG_IO);
     assert_int_equal(count_nodes(g, XG_OP_Conv, XG_I8), 5);
     assert_non_null(strstr(report.how, "min-max"));
+}
+
+/* A quantised graph that is written and compiled again stays as it is: structure, scales and bytes.
+ */
+static void the_front_half_has_nothing_to_do_on_its_own_result(void **state) {
+    xg_test *t = *state;
+    for (size_t p = 0; p < XG_COUNT(profiles); p++) {
+        xg_rqrec r = profile(profiles[p]);
+        xg_front_options o = {.calib_inputs = "random"};
+        xg_graph *once, *twice;
+        char first[] = "test_quantise_XXXXXX.xg", second[] = "test_quantise_XXXXXX.xg";
+        write_temporary(t, mixed_net(t), first);
+        xg_status st = xg_front(t->a, first, &o, &r, &once, NULL);
+        unlink(first);
+        assert_ok(t->c, st);
+        write_temporary(t, once, second);
+        xg_front_options none = {0};
+        st = xg_front(t->a, second, &none, &r, &twice, NULL);
+        unlink(second);
+        assert_ok(t->c, st);
+        assert_int_equal(once->node.n, twice->node.n);
+        assert_int_equal(once->tensor.n, twice->tensor.n);
+        for (uint32_t i = 0; i < once->node.n; i++)
+            assert_int_equal(xg_nodep(once, i)->op, xg_nodep(twice, i)->op);
+        assert_true(output_sqnr(t, once, twice, "probabilities", NULL) >
+                    200); /* equal but for the added 1e-30 */
+    }
 }
 
 static xg_status quantise_scenario(void *arg) {
@@ -678,6 +709,7 @@ int main(void) {
         TEST(saturation_of_the_old_type_becomes_a_clamp),
         TEST(constant_weights_become_random_ones),
         TEST(a_float_model_without_inputs_is_refused_with_the_remedy),
+        TEST(the_front_half_has_nothing_to_do_on_its_own_result),
         TEST(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
