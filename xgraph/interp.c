@@ -1,5 +1,6 @@
 #include "xgraph/interp.h"
 
+#include "xgraph/fast.h"
 #include "xgraph/kernel.h"
 
 #include <string.h>
@@ -39,7 +40,8 @@ xg_status xg_interp_node(xg_ctx *c, xg_values *v, uint32_t node, const xg_rqrec 
     xg_arena *scratch = xg_arena_new(c);
     xg_kernel k = {
         .ctx = c, .values = v, .graph = v->graph, .node = n, .record = record, .scratch = scratch};
-    xg_status st = kernels[n->op](&k);
+    xg_status st = XG_OK;
+    if (v->mode == XG_VALUES_LITERAL || !xg_fast_node(&k)) st = kernels[n->op](&k);
     xg_arena_free(scratch);
     return st;
 }
