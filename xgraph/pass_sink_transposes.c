@@ -178,10 +178,7 @@ static bool can_stand_before(const xg_rw *r, uint32_t tensor, const int64_t *per
     const xg_node *t = down(r, tensor);
     if (t && x->rank == rank && !memcmp(xg_attr_of(t, XG_ATTR_perm)->is, perm, rank * sizeof *perm))
         return true;
-    if (xg_rw_const_like(r, tensor)) {
-        const xg_node *dq = xg_rw_made_by(r, tensor, XG_OP_Dequantize);
-        return per_tensor(dq ? &r->g->tensor.v[dq->in[0]] : x);
-    }
+    if (xg_rw_const_like(r, tensor)) return x->rank <= rank;
     return rank == 4 && x->rank == 4 && !memcmp(perm, to_nchw, sizeof to_nchw);
 }
 
@@ -209,10 +206,10 @@ static bool transpose_through_several(xg_rw *r, uint32_t node) {
     return behind_transpose(r, node, fresh, perm, out);
 }
 
-/* Operand of a Reshape that keeps the last axis, or a constant along the last axis at most. */
+/* A constant of one value or along the last axis; its scales may be per channel. */
 static bool along_last(const xg_tensor *t, int64_t last) {
     int64_t n = xg_tensor_elems(t);
-    return per_tensor(t) && (n == 1 || (n == last && t->rank && t->dim[t->rank - 1] == last));
+    return n == 1 || (n == last && t->rank && t->dim[t->rank - 1] == last);
 }
 
 static bool same_dims(const xg_tensor *a, const xg_tensor *b, uint32_t but_last) {
@@ -223,15 +220,12 @@ static bool same_dims(const xg_tensor *a, const xg_tensor *b, uint32_t but_last)
  * stays. */
 static const xg_node *common_reshape(const xg_rw *r, const xg_node *n) {
     const xg_node *first = NULL;
+    const xg_tensor *out = xg_out(r->g, n, 0);
     bool concat = n->op == XG_OP_Concat, constants = false;
+    int64_t last = out->rank ? out->dim[out->rank - 1] : 1;
     for (uint32_t k = 0; k < n->nin; k++) {
         const xg_node *t = xg_rw_made_by(r, n->in[k], XG_OP_Reshape);
-        const xg_node *dq = xg_rw_made_by(r, n->in[k], XG_OP_Dequantize);
-        if (!t && !concat && xg_rw_const_like(r, n->in[k]) &&
-            along_last(dq ? xg_in(r->g, dq, 0) : xg_in(r->g, n, k),
-                       xg_out(r->g, n, 0)->rank
-                           ? xg_out(r->g, n, 0)->dim[xg_out(r->g, n, 0)->rank - 1]
-                           : 1)) {
+        if (!t && !concat && xg_rw_const_like(r, n->in[k]) && along_last(xg_in(r->g, n, k), last)) {
             constants = true;
             continue;
         }
@@ -242,8 +236,7 @@ static const xg_node *common_reshape(const xg_rw *r, const xg_node *n) {
             return NULL;
     }
     if (!first) return NULL;
-    const xg_tensor *x = xg_in(r->g, first, 0), *y = xg_out(r->g, first, 0),
-                    *out = xg_out(r->g, n, 0);
+    const xg_tensor *x = xg_in(r->g, first, 0), *y = xg_out(r->g, first, 0);
     bool keeps_last = x->dim[x->rank - 1] == y->dim[y->rank - 1];
     if (concat) return keeps_last && xg_ai(n, XG_ATTR_axis) == y->rank - 1 ? first : NULL;
     if (out->rank != y->rank || memcmp(out->dim, y->dim, y->rank * sizeof *y->dim)) return NULL;
