@@ -1,24 +1,37 @@
 #include "xgraph/pass.h"
 
-/* ReduceMean over axes 1 and 2 of four axes, or axis 1 of three ([N,L,C] as [N,1,L,C]). */
+/* ReduceMean over axes 1 and 2 of four axes (NHWC), 2 and 3 (a map that stayed NCHW), or axis 1 of
+ * three ([N,L,C] as [N,1,L,C]): one AvgPool. */
+typedef enum lie { NO_MAP, NHWC, NCHW, LINE } lie;
+
+static lie how_it_lies(const xg_tensor *x, const xg_attr *axes) {
+    if (x->rank == 3 && axes->n == 1 && axes->is[0] == 1) return LINE;
+    if (x->rank != 4 || axes->n != 2) return NO_MAP;
+    int64_t a = xg_min(axes->is[0], axes->is[1]), b = xg_max(axes->is[0], axes->is[1]);
+    return a == 1 && b == 2 ? NHWC : a == 2 && b == 3 ? NCHW : NO_MAP;
+}
+
 static bool to_pool(xg_rw *r, uint32_t node) {
+    static const int64_t to_nhwc[4] = {0, 2, 3, 1};
     const xg_node *n = xg_nodep(r->g, node);
     if (n->op != XG_OP_ReduceMean) return false;
-    const xg_attr *axes = xg_attr_of(n, XG_ATTR_axes);
     const xg_tensor *x = xg_in(r->g, n, 0);
-    bool map = x->rank == 4 && axes->n == 2 && axes->is[0] + axes->is[1] == 3 &&
-               axes->is[0] * axes->is[1] == 2;
-    bool line = x->rank == 3 && axes->n == 1 && axes->is[0] == 1;
-    if (!map && !line) return false;
-    int64_t dim[4] = {x->dim[0], map ? x->dim[1] : 1, x->dim[x->rank - 2], x->dim[x->rank - 1]};
+    lie how = how_it_lies(x, xg_attr_of(n, XG_ATTR_axes));
+    if (how == NO_MAP) return false;
+    int64_t line[4] = {x->dim[0], 1, x->dim[1], x->dim[2]};
     xg_tensor y = *xg_out(r->g, n, 0);
-    uint32_t out = n->out[0], in = xg_rw_reshape(r, node, n->in[0], dim, 4);
+    uint32_t out = n->out[0], in = n->in[0];
+    if (how == LINE) in = xg_rw_reshape(r, node, in, line, 4);
+    if (how == NCHW) in = xg_rw_transpose(r, node, in, to_nhwc);
     if (in == XG_NONE) return false;
     uint32_t pool = xg_rw_add(r, XG_OP_AvgPool, node, &in, 1);
-    xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_h, dim[1]);
-    xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_w, dim[2]);
+    xg_rw_copy_attrs(r, node, pool);
+    xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_h, r->g->tensor.v[in].dim[1]);
+    xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_w, r->g->tensor.v[in].dim[2]);
     xg_rw_set_out(r, pool, y.dtype, y.quant);
     if (!xg_rw_infer(r, pool)) return false;
+    /* One pixel for each image and channel: the same elements in the same order, whatever the axes.
+     */
     uint32_t t = xg_rw_reshape(r, node, xg_rw_out(r, pool), y.dim, y.rank);
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }

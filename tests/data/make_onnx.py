@@ -117,6 +117,37 @@ def qdq_per_axis():
     m.save("qdq_i8", 14)
 
 
+def qdq_dense():
+    """Weights per column, a bias per channel added by an operator of its own, arithmetic with scalars."""
+    m = Model(19)
+    scales = np.linspace(0.002, 0.004, 5).astype(np.float32)
+    x = m.qdq(m.input("x", [2, 6]), "x0", 0.05, 128)
+    product = m.op("MatMul", [x, m.qweights("w", (6, 5), scales, axis=1)], "product")
+    total = m.op("Add", [product, m.qbias("b", 5, np.float32(0.05) * scales)], "total")
+    z = m.qdq(m.op("Relu", [total], "relu"), "z", 0.01, 3)
+    u = m.op("Div", [m.op("Sub", [z, m.const("k", 1.5)], "sub"), m.const("two", [2.0])], "div")
+    m.output(m.qdq(u, "u", 0.0213, 100), [2, 5])
+    m.save("qdq_dense")
+
+
+def qdq_shuffle():
+    """Split, concat, channel shuffle, squeeze and excite, in integers all the way."""
+    m = Model(20)
+    x = m.qdq(m.input("x", [1, 8, 6, 6]), "x0", 0.05, 128)
+    m.op("Split", [x], ["s0", "s1"], axis=1)
+    p, q = m.qdq("s0", "p", 0.05, 128), m.qdq("s1", "q", 0.04, 120)
+    c = m.qdq(m.op("Concat", [q, p], "c", axis=1), "cq", 0.05, 128)
+    groups = m.op("Reshape", [c, m.const("split", [1, 2, 4, 6, 6], np.int64)], "groups")
+    mixed = m.op("Transpose", [groups], "mixed", perm=[0, 2, 1, 3, 4])
+    r = m.qdq(m.op("Reshape", [mixed, m.const("join", [1, 8, 6, 6], np.int64)], "r"), "rq", 0.05, 128)
+    g = m.qdq(m.op("ReduceMean", [r], "g", axes=[2, 3], keepdims=1), "gq", 0.031, 128)
+    e = m.qdq(m.op("Conv", [g, m.qweights("w", (8, 8, 1, 1), np.float32(0.004))], "e"), "eq", 0.05, 128)
+    h = m.qdq(m.op("HardSigmoid", [e], "h"), "hq", 1 / 255, 0)
+    o = m.qdq(m.op("Mul", [r, h], "o"), "oq", 0.041, 128)
+    m.output(m.qdq(m.op("Clip", [o, m.const("lo", -1.0), m.const("hi", 2.0)], "clip"), "out", 0.041, 128), [1, 8, 6, 6])
+    m.save("qdq_shuffle")
+
+
 def qoperator():
     m = Model(4)
     ms = {"domain": "com.microsoft"}
@@ -409,4 +440,4 @@ def reread():
     m.save("read_otherwise_u8")
 
 
-qdq_net(), qdq_per_axis(), qoperator(), spellings(), float_nets(), external(), refused(), payload(), reread()
+qdq_net(), qdq_per_axis(), qdq_dense(), qdq_shuffle(), qoperator(), spellings(), float_nets(), external(), refused(), payload(), reread()

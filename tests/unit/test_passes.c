@@ -155,8 +155,8 @@ static void assert_integer_form(const xg_graph *g) {
         assert_int_not_equal(n->op, XG_OP_BatchNorm);
         if (n->op == XG_OP_Conv) assert_int_equal(y->dtype, XG_I8);
         if (y->dtype == XG_U8) assert_true(y->is_output && n->op == XG_OP_Requantize);
-        if (y->dtype != XG_I8 || n->op == XG_OP_Reshape || n->op == XG_OP_Softmax || is_border(n))
-            continue;
+        bool moves = n->op == XG_OP_Reshape || n->op == XG_OP_Transpose;
+        if (y->dtype != XG_I8 || moves || n->op == XG_OP_Softmax || is_border(n)) continue;
         if (y->rank != 4) print_message("node '%s' (%s)\n", n->name, xg_ops[n->op].name);
         assert_int_equal(y->rank, 4);
         for (uint32_t k = 0; k < n->nin; k++) {
@@ -182,7 +182,7 @@ static void float_models(void **state) {
 
 static void quantised_models(void **state) {
     xg_test *t = *state;
-    const char *names[] = {"qdq_net", "qdq_i8", "qoperator"};
+    const char *names[] = {"qdq_net", "qdq_i8", "qdq_dense", "qdq_shuffle", "qoperator"};
     for (size_t i = 0; i < XG_COUNT(names); i++)
         for (uint64_t seed = 1; seed <= 5; seed++)
             assert_integer_form(canonical_checked(t, data(t->a, names[i]), 0.02, seed));
@@ -285,6 +285,19 @@ static void activations_become_bounds(void **state) {
     assert_non_null(strstr(g->log.v[0], "bias"));
 }
 
+/* A clip that follows a quantised product of its own goes into the product's bounds. */
+static void a_shuffle_net_in_detail(void **state) {
+    xg_graph *g = canonical(*state, "qdq_shuffle");
+    assert_int_equal(count_op(g, XG_OP_ReduceMean), 0);
+    assert_int_equal(count_op(g, XG_OP_AvgPool), 1);
+    assert_int_equal(count_op(g, XG_OP_Clip), 0);
+    assert_int_equal(g->log.n, 0);
+    const xg_node *m = find(g, XG_OP_Mul, 0);
+    assert_int_equal(xg_ai(m, XG_ATTR_lo), -24); /* rne(-1 / 0.041) */
+    assert_int_equal(xg_ai(m, XG_ATTR_hi), 49);  /* rne(2 / 0.041) */
+    assert_string_equal(m->onnx, "n_o+n_clip");
+}
+
 /* silu(x) at scale 0.1, zero point 5, then hard-swish of its rounding: one table, computed here in
  * another way. */
 static void tables_hold_the_functions(void **state) {
@@ -384,6 +397,7 @@ int main(void) {
         TEST(spelling_does_not_matter),
         TEST(a_qdq_net_in_detail),
         TEST(activations_become_bounds),
+        TEST(a_shuffle_net_in_detail),
         TEST(tables_hold_the_functions),
         TEST(unsigned_borders_stay),
         TEST(canonical_is_canonical),
