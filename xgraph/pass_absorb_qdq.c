@@ -434,6 +434,7 @@ xg_status xg_pass_absorb_qdq(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
         st = xg_rw_run(c, g, p,
                        (const xg_rule_fn[]){requantize, to_table, to_integer, dequantize_down,
                                             quantize_up, xg_rule_identity, NULL});
-    if (!st) st = xg_pass_remove_identity(c, g, p);
+    if (!st) st = xg_pass_fuse_shuffle(c, g, p); /* its steps may have had conversions between */
+    if (!st) st = xg_pass_sink_transposes(c, g, p);
     return st ? st : tell_floats(c, *g, p);
 }

@@ -47,7 +47,7 @@ static bool passes_elements(uint32_t op) {
 
 static bool moves_axes(uint32_t op) {
     return op == XG_OP_Softmax || op == XG_OP_ReduceMean || op == XG_OP_ReduceSum ||
-           op == XG_OP_ReduceMax || op == XG_OP_Slice || op == XG_OP_Pad;
+           op == XG_OP_ReduceMax || op == XG_OP_Slice || op == XG_OP_Pad || op == XG_OP_Gather;
 }
 
 static bool per_tensor(const xg_tensor *t) {
@@ -65,7 +65,7 @@ static void remap_list(xg_rw *r, const xg_node *n, xg_attr_id id, const xg_attr 
 
 static bool remap_axes(xg_rw *r, uint32_t old, uint32_t fresh, const int64_t *perm, uint32_t rank) {
     const xg_node *o = xg_nodep(r->g, old), *n = xg_nodep(r->g, fresh);
-    if (o->op == XG_OP_Softmax) {
+    if (o->op == XG_OP_Softmax || o->op == XG_OP_Gather) {
         xg_set_ai(n, XG_ATTR_axis, perm[xg_ai(o, XG_ATTR_axis)]);
     } else if (o->op == XG_OP_Slice) {
         remap_list(r, n, XG_ATTR_starts, xg_attr_of(o, XG_ATTR_starts), perm, rank);
@@ -94,6 +94,7 @@ static bool transpose_through_one(xg_rw *r, uint32_t node) {
     const xg_tensor *y = xg_out(r->g, n, 0);
     if (!t || !per_tensor(y) || !per_tensor(xg_in(r->g, n, 0))) return false;
     if (xg_has_attr(n, XG_ATTR_keepdims) && !xg_ai(n, XG_ATTR_keepdims)) return false;
+    if (n->op == XG_OP_Gather && xg_in(r->g, n, 1)->rank != 1) return false;
     const int64_t *perm = xg_attr_of(t, XG_ATTR_perm)->is;
     uint32_t rank = y->rank, out = n->out[0], in[2] = {t->in[0], n->nin > 1 ? n->in[1] : XG_NONE};
     xg_dtype dtype = y->dtype;
