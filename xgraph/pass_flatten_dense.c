@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+/* A vector is no map, on whichever axis it lies. */
+static bool is_vector(const xg_tensor *t) {
+    return (t->dim[1] > 1) + (t->dim[2] > 1) + (t->dim[3] > 1) <= 1;
+}
+
 /* Conv 1x1 on [N,1,1,K] whose input is a flattened map: a Conv with the map's size as kernel. The
  * map is flattened from NHWC, or from NCHW (a Transpose stands before the Reshape). */
 static bool cover_map(xg_rw *r, uint32_t node) {
@@ -19,8 +24,7 @@ static bool cover_map(xg_rw *r, uint32_t node) {
                   !memcmp(xg_attr_of(turn, XG_ATTR_perm)->is, nchw, sizeof nchw);
     if (turned) in[0] = turn->in[0];
     xg_tensor m = r->g->tensor.v[in[0]];
-    if (m.rank != 4 || m.dim[0] != x->dim[0] || (m.dim[1] == 1 && m.dim[2] == 1) ||
-        !xg_rw_const_like(r, in[1]))
+    if (m.rank != 4 || m.dim[0] != x->dim[0] || is_vector(&m) || !xg_rw_const_like(r, in[1]))
         return false;
     int64_t chw[4] = {w->dim[0], m.dim[3], m.dim[1], m.dim[2]},
             hwc[4] = {w->dim[0], m.dim[1], m.dim[2], m.dim[3]};

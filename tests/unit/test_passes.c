@@ -292,6 +292,7 @@ static void a_shuffle_net_in_detail(void **state) {
     assert_int_equal(count_op(g, XG_OP_ReduceMean), 0);
     assert_int_equal(count_op(g, XG_OP_AvgPool), 1);
     assert_int_equal(count_op(g, XG_OP_Gather), 1);
+    assert_int_equal(xg_ai(find(g, XG_OP_Conv, 0), XG_ATTR_kernel_h), 1);
     assert_int_equal(count_op(g, XG_OP_Clip), 0);
     assert_int_equal(g->log.n, 0);
     const xg_node *m = find(g, XG_OP_Mul, 0);
