@@ -17,14 +17,12 @@ typedef struct est {
     const xg_machine *m;
     const xg_group *grp;
     const xg_strategy *s;
-    xg_estimate *out;
+    xg_parts *p;
     est_local loc[LOCALS];
     uint32_t nloc;
     uint32_t images, rows, cols, channels; /* of one core */
     uint32_t th, tw, tc;                   /* tile */
     uint64_t tiles, blocks;
-    uint64_t ddr_x65536;        /* bus time of one core's transfers */
-    const xg_surroundings *env; /* NULL: all in DDR */
 } est;
 
 static est_local *local_of(est *e, uint32_t tensor) {
@@ -157,97 +155,99 @@ static move_cost move_slice(const est *e, const xg_tensor *t, const xg_slice *s,
     return transfer(e, load ? e->m->tile.load_start : e->m->tile.save_start, runs, run, words);
 }
 
-static void count_load(est *e, move_cost c, uint64_t times) {
-    e->out->load += c.engine * times;
-    e->ddr_x65536 += c.ddr_x65536 * times;
+static void count_weights(est *e, move_cost c, uint64_t times) {
+    e->p->wload += c.engine * times;
+    e->p->wddr += c.ddr_x65536 * times;
+    e->p->weight_bytes += c.bytes * times;
 }
 
-static bool stays(const est *e, uint32_t tensor) {
-    return e->env && e->env->on_chip && e->env->on_chip[tensor];
-}
-
-typedef struct totals {
-    uint64_t fm, w, param;
-} totals;
-
-static void add_inputs(est *e, totals *t) {
-    bool again = e->s->order == XG_WEIGHT_STATIONARY && e->tiles * e->images > 1;
-    uint64_t times = e->tiles * e->images * (again ? e->blocks : 1);
-    if (e->s->order == XG_WEIGHT_STATIONARY && !again) times = 1;
-    for (uint32_t i = 0; i < e->nloc; i++) {
-        const est_local *l = &e->loc[i];
-        if (l->inside || stays(e, l->tensor)) continue;
-        uint32_t il = l->il ? l->il : 1;
-        move_cost c = move_slice(e, xg_tensorp(e->g, l->tensor), &l->need, true);
-        uint64_t words = xg_fm_words(e->m, &l->need, il), again_for_blocks = 1;
-        if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, il)) {
-            xg_slice part = l->need;
-            part.c1 = (uint32_t)xg_min(part.c0 + e->s->tile_ic, part.c1);
-            words = xg_fm_words(e->m, &part, il);
-            if (e->s->order == XG_MAP_STATIONARY)
-                again_for_blocks =
-                    (uint64_t)xg_ceil_div(e->channels, e->s->tile_oc ? e->s->tile_oc : e->channels);
-        }
-        t->fm += words * (times > 1 ? 2 : 1);
-        count_load(e, c, times * again_for_blocks);
-        e->out->map_bytes += c.bytes * times * again_for_blocks;
+/* One input of the group, moved `times` times. */
+static void add_input(est *e, const est_local *l, uint64_t times) {
+    xg_parts *p = e->p;
+    if (p->nin == XG_PARTS_INPUTS) {
+        p->valid = false;
+        return;
     }
+    uint32_t il = l->il ? l->il : 1;
+    move_cost c = move_slice(e, xg_tensorp(e->g, l->tensor), &l->need, true);
+    uint64_t words = xg_fm_words(e->m, &l->need, il);
+    if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, il)) {
+        xg_slice part = l->need;
+        part.c1 = (uint32_t)xg_min(part.c0 + e->s->tile_ic, part.c1);
+        words = xg_fm_words(e->m, &part, il);
+        if (e->s->order == XG_MAP_STATIONARY)
+            times *=
+                (uint64_t)xg_ceil_div(e->channels, e->s->tile_oc ? e->s->tile_oc : e->channels);
+    }
+    p->in[p->nin++] = (xg_part){.tensor = l->tensor,
+                                .engine = c.engine * times,
+                                .one = c.engine,
+                                .ddr = c.ddr_x65536 * times,
+                                .bytes = c.bytes * times,
+                                .fm = words * (times > 1 ? 2 : 1)};
 }
 
-static void add_weights(est *e, const xg_node *n, const xg_slice *out, totals *t) {
+static void add_inputs(est *e) {
+    bool again = e->s->order == XG_WEIGHT_STATIONARY && e->tiles > 1;
+    uint64_t times = e->tiles * (again ? e->blocks : 1);
+    for (uint32_t i = 0; i < e->nloc; i++)
+        if (!e->loc[i].inside) add_input(e, &e->loc[i], times);
+}
+
+static void add_weights(est *e, const xg_node *n, const xg_slice *out) {
     conv_shape c = conv_of(e, n, out);
-    uint64_t total_blocks =
-        (uint64_t)xg_ceil_div(e->tc, c.block) * (e->s->order == XG_WEIGHT_STATIONARY ? 1 : 1);
-    uint64_t in_core = (uint64_t)xg_ceil_div(e->channels, e->tc) * total_blocks *
-                       c.nchunk; /* blocks of the whole layer */
-    uint64_t loads = in_core;
+    uint64_t in_tile = (uint64_t)xg_ceil_div(e->tc, c.block) * c.nchunk;
+    uint64_t in_core =
+        (uint64_t)xg_ceil_div(e->channels, e->tc) * in_tile; /* blocks of the whole layer */
     bool resident = e->s->weights_resident || in_core == 1;
-    if (!resident && (e->s->order == XG_MAP_STATIONARY || total_blocks * c.nchunk > 1))
-        loads *= e->tiles * e->images;
-    uint64_t bytes = (uint64_t)c.words * (uint64_t)xg_min(c.block, e->m->tile.ocp) * e->m->tile.icp;
-    t->w += resident ? in_core * c.words : 2 * (uint64_t)c.words;
+    uint64_t loads = in_core;
+    if (!resident && (e->s->order == XG_MAP_STATIONARY || in_tile > 1)) loads *= e->tiles;
+    uint64_t banks = (uint64_t)xg_min(c.block, e->m->tile.ocp), words = c.words * banks;
     uint64_t param = (uint64_t)c.block * xg_param_record(e->m);
-    count_load(e,
-               transfer(e, e->m->tile.load_start, 1, bytes,
-                        (uint64_t)c.words * (uint64_t)xg_min(c.block, e->m->tile.ocp)),
-               loads);
-    count_load(e, transfer(e, e->m->tile.load_start, 1, param, 1), loads);
-    e->out->weight_bytes += loads * (bytes + param);
-    t->param += 4 * param;
+    e->p->w += resident ? in_core * c.words : 2 * (uint64_t)c.words;
+    e->p->param += 4 * param;
+    count_weights(e, transfer(e, e->m->tile.load_start, 1, words * e->m->tile.icp, words), loads);
+    count_weights(e, transfer(e, e->m->tile.load_start, 1, param, 1), loads);
     if (c.nchunk > 1)
-        t->fm += 2 * (uint64_t)xg_ceil_div(c.block, e->m->tile.ocp) *
-                 (uint64_t)xg_ceil_div(out->h1 - out->h0, e->m->tile.pp) * (out->w1 - out->w0) *
-                 xg_psum_words(e->m);
+        e->p->fm += 2 * (uint64_t)xg_ceil_div(c.block, e->m->tile.ocp) *
+                    (uint64_t)xg_ceil_div(out->h1 - out->h0, e->m->tile.pp) * (out->w1 - out->w0) *
+                    xg_psum_words(e->m);
 }
 
-static void add_nodes(est *e, totals *t) {
-    uint64_t times = e->tiles * e->blocks * e->images;
+static void add_depthwise(est *e, const xg_node *n, const xg_slice *out) {
+    xg_window w = xg_node_window(n);
+    uint64_t ch = out->c1 - out->c0, bytes = (uint64_t)(w.kh * w.kw) * ch,
+             param = ch * xg_param_record(e->m);
+    e->p->param += 2 * (bytes + param);
+    count_weights(e, transfer(e, e->m->tile.load_start, 1, bytes, 1), e->blocks);
+    count_weights(e, transfer(e, e->m->tile.load_start, 1, param, 1), e->blocks);
+}
+
+/* A later node of the group writes over the result of node k: it takes no room of its own. */
+static bool overwritten(const est *e, uint32_t k) {
+    uint32_t t = xg_nodep(e->g, e->grp->node[k])->out[0];
+    for (uint32_t j = k + 1; j < e->grp->nnode; j++) {
+        int o = xg_in_place(e->g, e->grp->node, e->grp->nnode, j);
+        if (o >= 0 && xg_nodep(e->g, e->grp->node[j])->in[o] == t) return true;
+    }
+    return false;
+}
+
+static void add_nodes(est *e) {
+    xg_parts *p = e->p;
     for (uint32_t k = 0; k < e->grp->nnode; k++) {
         const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
         const est_local *l = local_of(e, n->out[0]);
+        xg_tile_kind kind = xg_node_tile_kind(e->g, n);
         bool last = k + 1 == e->grp->nnode;
-        bool free = xg_in_place(e->g, e->grp->node, e->grp->nnode, k) && !(last && times > 1);
-        if (!free && (!last || !stays(e, n->out[0])))
-            t->fm += (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (last && times > 1 ? 2 : 1);
-        switch (xg_node_tile_kind(e->g, n)) {
-        case XG_TK_CONV:
-            e->out->conv += conv_cycles(e, n, &l->need) * times;
-            add_weights(e, n, &l->need, t);
-            break;
-        case XG_TK_DW: {
-            xg_window w = xg_node_window(n);
-            uint64_t bytes = (uint64_t)(w.kh * w.kw + 12) * (l->need.c1 - l->need.c0);
-            t->param += 2 * bytes;
-            e->out->load +=
-                xg_time_transfer(e->m, e->m->tile.load_start, 1, bytes, 1) * e->blocks * 2;
-            e->out->weight_bytes += bytes * e->blocks;
-            e->out->misc += misc_cycles(e, n, &l->need) * times;
-            break;
-        }
-        default:
-            e->out->misc += misc_cycles(e, n, &l->need) * times;
-            if (xg_node_tile_kind(e->g, n) == XG_TK_LUT) t->param += 2 * 256;
-        }
+        if (!last && !overwritten(e, k)) p->fm += xg_fm_words(e->m, &l->need, l->il);
+        if (kind == XG_TK_CONV)
+            p->conv += conv_cycles(e, n, &l->need) * p->times;
+        else
+            p->misc += misc_cycles(e, n, &l->need) * p->times;
+        if (kind == XG_TK_CONV) add_weights(e, n, &l->need);
+        if (kind == XG_TK_DW) add_depthwise(e, n, &l->need);
+        if (kind == XG_TK_LUT) p->param += 2 * 256;
     }
 }
 
@@ -282,45 +282,81 @@ static uint32_t cores_at_work(const est *e) {
     return e->s->split == XG_SPLIT_NONE ? 1 : e->m->cores;
 }
 
-/* The slowest engine or the bus sets the pace; the first load and the last save are not hidden. */
-static uint64_t makespan(const est *e, uint64_t ddr, uint64_t last_save) {
-    const xg_estimate *o = e->out;
-    uint64_t most = o->conv, times = e->tiles * e->blocks * e->images;
-    if (o->misc > most) most = o->misc;
-    if (o->load > most) most = o->load;
-    if (o->save > most) most = o->save;
-    if (ddr > most) most = ddr;
-    return most + o->load / (times + 1) + last_save;
+static void add_output(est *e) {
+    xg_parts *p = e->p;
+    uint32_t last = e->grp->nnode - 1;
+    const xg_node *n = xg_nodep(e->g, e->grp->node[last]);
+    const est_local *l = local_of(e, n->out[0]);
+    move_cost c = move_slice(e, xg_out(e->g, n, 0), &l->need, false);
+    p->out = (xg_part){.tensor = n->out[0],
+                       .engine = c.engine * p->times,
+                       .one = c.engine,
+                       .ddr = c.ddr_x65536 * p->times,
+                       .bytes = c.bytes * p->times,
+                       .fm = (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (p->times > 1 ? 2 : 1)};
 }
 
-static uint64_t add_output(est *e) {
-    const xg_node *last = xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]);
-    if (stays(e, last->out[0]) && !e->env->output_to_ddr) return 0;
-    move_cost c = move_slice(e, xg_out(e->g, last, 0), &local_of(e, last->out[0])->need, false);
-    uint64_t times = e->tiles * e->blocks * e->images;
-    e->out->save = c.engine * times;
-    e->out->map_bytes += c.bytes * times;
-    e->ddr_x65536 += c.ddr_x65536 * times;
-    return c.engine;
+void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                       const xg_strategy *s, xg_parts *out) {
+    est e = {.g = g, .m = m, .grp = grp, .s = s, .p = out};
+    memset(out, 0, sizeof *out);
+    areas(&e);
+    if (!spread(&e)) return;
+    out->valid = true;
+    out->times = e.tiles * e.blocks;
+    out->images = e.images;
+    out->cores = cores_at_work(&e);
+    add_inputs(&e);
+    add_nodes(&e);
+    add_output(&e);
+}
+
+/* The slowest engine or the bus sets the pace; the first load and the last save are not hidden. */
+static uint64_t makespan(const xg_parts *p, uint64_t load, uint64_t save, uint64_t ddr) {
+    uint64_t most = p->conv;
+    if (p->misc > most) most = p->misc;
+    if (load > most) most = load;
+    if (save > most) most = save;
+    if (ddr > most) most = ddr;
+    return most + load / (p->times + 1) + (save ? p->out.one : 0);
+}
+
+void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, bool chip_out,
+                     bool to_ddr, uint32_t fm_words, xg_estimate *out) {
+    uint64_t fm = p->fm, load = p->wload, save = 0, ddr = p->wddr, maps = 0;
+    for (uint32_t k = 0; k < p->nin; k++) {
+        if (chip_in >> k & 1) continue;
+        fm += p->in[k].fm;
+        load += p->in[k].engine;
+        ddr += p->in[k].ddr;
+        maps += p->in[k].bytes;
+    }
+    if (!chip_out) fm += p->out.fm;
+    if (to_ddr) save = p->out.engine, ddr += p->out.ddr, maps += p->out.bytes;
+    uint64_t all = (uint64_t)p->images * p->cores;
+    *out = (xg_estimate){.conv = p->conv * p->images,
+                         .misc = p->misc * p->images,
+                         .load = load * p->images,
+                         .save = save * p->images,
+                         .map_bytes = maps * all,
+                         .weight_bytes = p->weight_bytes * all,
+                         .ddr_bytes = (maps + p->weight_bytes) * all,
+                         .cycles = makespan(p, load, save, ddr * p->cores >> 16) * p->images,
+                         .fm_words = (uint32_t)xg_min((int64_t)fm, UINT32_MAX),
+                         .w_words = (uint32_t)xg_min((int64_t)p->w, UINT32_MAX),
+                         .param_bytes = (uint32_t)xg_min((int64_t)p->param, UINT32_MAX)};
+    out->fits =
+        p->valid && fm <= fm_words && p->w <= m->tile.w_depth && p->param <= m->tile.param_bytes;
 }
 
 void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *grp,
                        const xg_strategy *s, const xg_surroundings *env, xg_estimate *out) {
-    est e = {.g = g, .m = m, .grp = grp, .s = s, .out = out, .env = env};
-    totals t = {0, 0, 0};
-    memset(out, 0, sizeof *out);
-    areas(&e);
-    if (!spread(&e)) return;
-    add_inputs(&e, &t);
-    add_nodes(&e, &t);
-    uint64_t last_save = add_output(&e), cores = cores_at_work(&e);
-    out->map_bytes *= cores;
-    out->weight_bytes *= cores;
-    out->ddr_bytes = out->map_bytes + out->weight_bytes;
-    out->cycles = makespan(&e, e.ddr_x65536 * cores >> 16, last_save);
-    out->fm_words = (uint32_t)xg_min((int64_t)t.fm, UINT32_MAX);
-    out->w_words = (uint32_t)xg_min((int64_t)t.w, UINT32_MAX);
-    out->param_bytes = (uint32_t)xg_min((int64_t)t.param, UINT32_MAX);
-    out->fits = t.fm <= (env ? env->fm_words : m->tile.fm_depth) && t.w <= m->tile.w_depth &&
-                t.param <= m->tile.param_bytes;
+    xg_parts p;
+    xg_estimate_parts(g, m, grp, s, &p);
+    uint32_t chip = 0;
+    const bool *on = env ? env->on_chip : NULL;
+    for (uint32_t k = 0; on && k < p.nin; k++) chip |= (uint32_t)on[p.in[k].tensor] << k;
+    bool stays = on && on[p.out.tensor];
+    xg_estimate_sum(m, &p, chip, stays, !stays || env->output_to_ddr,
+                    env ? env->fm_words : m->tile.fm_depth, out);
 }

@@ -186,17 +186,24 @@ xg_slice xg_concat_slice(const xg_graph *g, const xg_node *concat, uint32_t oper
     return s;
 }
 
-bool xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k) {
+static bool may_overwrite(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k,
+                          uint32_t operand) {
     const xg_node *n = xg_nodep(g, node[k]);
-    xg_tile_kind kind = xg_node_tile_kind(g, n);
-    if (kind != XG_TK_ELEW && kind != XG_TK_LUT) return false;
+    uint32_t t = n->in[operand], readers = 0;
     int64_t a[4], b[4];
-    xg_dims4(xg_in(g, n, 0), a);
+    xg_dims4(xg_tensorp(g, t), a);
     xg_dims4(xg_out(g, n, 0), b);
     bool inside = false;
-    for (uint32_t j = 0; j < k; j++) inside |= xg_nodep(g, node[j])->out[0] == n->in[0];
-    for (uint32_t j = k + 1; j < nnode; j++)
+    for (uint32_t j = 0; j < k; j++) inside |= xg_nodep(g, node[j])->out[0] == t;
+    for (uint32_t j = 0; j < nnode; j++)
         for (uint32_t o = 0; o < xg_nodep(g, node[j])->nin; o++)
-            if (xg_nodep(g, node[j])->in[o] == n->in[0]) return false;
-    return inside && !memcmp(a, b, sizeof a) && !(kind == XG_TK_ELEW && n->in[0] == n->in[1]);
+            readers += xg_nodep(g, node[j])->in[o] == t;
+    return inside && readers == 1 && !memcmp(a, b, sizeof a);
+}
+
+int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k) {
+    xg_tile_kind kind = xg_node_tile_kind(g, xg_nodep(g, node[k]));
+    if (kind != XG_TK_ELEW && kind != XG_TK_LUT) return -1;
+    if (may_overwrite(g, node, nnode, k, 0)) return 0;
+    return kind == XG_TK_ELEW && may_overwrite(g, node, nnode, k, 1) ? 1 : -1;
 }

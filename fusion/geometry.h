@@ -47,10 +47,10 @@ uint32_t xg_fm_words(const xg_machine *m, const xg_slice *s, uint32_t il);
 uint32_t xg_node_interleave(const xg_graph *g, const xg_node *n);
 /* Bytes of one output channel's parameter record. */
 uint32_t xg_param_record(const xg_machine *m);
-/* True when node k of a group (nodes in order) may write its result over its first operand: an
- * element-wise or table node, whose operand was made inside the group, has the same shape and no
- * later reader. */
-bool xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k);
+/* The operand over which node k of a group (nodes in order) may write its result, or -1: an
+ * element-wise or table node, whose operand was made inside the group, has the result's shape and
+ * no other reader. */
+int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k);
 /* Words for each pixel of a partial sum. */
 uint32_t xg_psum_words(const xg_machine *m);
 

@@ -2,27 +2,17 @@
  * element-wise, table and pooling nodes behind it while that is predicted to be cheaper). */
 #include "fusion/select.h"
 
-#include "fusion/estimate.h"
+#include "fusion/choose.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct chooser {
-    xg_arena *a;
-    const xg_graph *g;
-    const xg_machine *m;
-    xg_selection *out;
-    xg_uses uses;
-    const char **refused; /* [nodes] NULL: the accelerator runs it */
-    bool *taken;          /* [nodes] already in a group */
-} chooser;
-
-static bool needs_tiles(const chooser *c, uint32_t node) {
+static bool needs_tiles(const xg_chooser *c, uint32_t node) {
     xg_tile_kind k = xg_node_tile_kind(c->g, xg_nodep(c->g, node));
     return k != XG_TK_CONCAT && k != XG_TK_VIEW;
 }
 
-static xg_group make_group(chooser *c, const uint32_t *node, uint32_t n, const char *pattern) {
+xg_group xg_make_group(xg_chooser *c, const uint32_t *node, uint32_t n, const char *pattern) {
     xg_group g = {.nnode = n, .node = xg_memdup(c->a, node, n * sizeof *node), .pattern = pattern};
     g.host_reason = c->refused[node[0]];
     g.where = g.host_reason ? XG_ON_HOST : XG_ON_ACCEL;
@@ -30,7 +20,7 @@ static xg_group make_group(chooser *c, const uint32_t *node, uint32_t n, const c
 }
 
 /* Least tiles when no candidate fits doubly buffered: the planner goes on from here. */
-static xg_strategy least(const chooser *c, const xg_group *g) {
+static xg_strategy least(const xg_chooser *c, const xg_group *g) {
     int64_t d[4];
     xg_dims4(xg_out(c->g, xg_nodep(c->g, g->node[g->nnode - 1]), 0), d);
     bool images = c->m->cores == 1 || d[0] >= c->m->cores;
@@ -40,7 +30,7 @@ static xg_strategy least(const chooser *c, const xg_group *g) {
                          .tile_oc = (uint32_t)xg_max(c->m->tile.ocp, c->m->tile.icp)};
 }
 
-static void price(chooser *c, xg_group *g) {
+void xg_price_group(xg_chooser *c, xg_group *g) {
     xg_estimate e = {0};
     if (g->where != XG_ON_ACCEL) return;
     int64_t d[4];
@@ -56,7 +46,7 @@ static void price(chooser *c, xg_group *g) {
 }
 
 /* The only reader of the node's result, when it can follow on chip; XG_NONE else. */
-static uint32_t follower(const chooser *c, uint32_t node) {
+uint32_t xg_follower(const xg_chooser *c, uint32_t node) {
     uint32_t t = xg_nodep(c->g, node)->out[0];
     if (xg_tensorp(c->g, t)->is_output || c->uses.first[t + 1] - c->uses.first[t] != 1)
         return XG_NONE;
@@ -73,7 +63,7 @@ static uint32_t follower(const chooser *c, uint32_t node) {
     return next;
 }
 
-static const char *pattern_name(const chooser *c, const uint32_t *node, uint32_t n) {
+const char *xg_ops_name(const xg_chooser *c, const uint32_t *node, uint32_t n) {
     xg_buf b = {.arena = c->a};
     for (uint32_t i = 0; i < n; i++)
         xg_putf(&b, "%s%s", i ? "+" : "", xg_ops[xg_nodep(c->g, node[i])->op].name);
@@ -82,19 +72,19 @@ static const char *pattern_name(const chooser *c, const uint32_t *node, uint32_t
 
 enum { LONGEST = 4 };
 
-static xg_group greedy_group(chooser *c, uint32_t node) {
+static xg_group greedy_group(xg_chooser *c, uint32_t node) {
     uint32_t chain[LONGEST] = {node}, n = 1;
-    xg_group best = make_group(c, chain, 1, "single");
-    price(c, &best);
+    xg_group best = xg_make_group(c, chain, 1, "single");
+    xg_price_group(c, &best);
     xg_tile_kind k = xg_node_tile_kind(c->g, xg_nodep(c->g, node));
     if (best.where != XG_ON_ACCEL || (k != XG_TK_CONV && k != XG_TK_DW)) return best;
     uint64_t apart = best.cost_cycles;
-    for (uint32_t next; n < LONGEST && (next = follower(c, chain[n - 1])) != XG_NONE;) {
-        xg_group alone = make_group(c, &next, 1, "single");
-        price(c, &alone);
+    for (uint32_t next; n < LONGEST && (next = xg_follower(c, chain[n - 1])) != XG_NONE;) {
+        xg_group alone = xg_make_group(c, &next, 1, "single");
+        xg_price_group(c, &alone);
         apart += alone.cost_cycles;
         chain[n++] = next;
-        xg_group fused = make_group(c, chain, n, pattern_name(c, chain, n));
+        xg_group fused = xg_make_group(c, chain, n, xg_ops_name(c, chain, n));
         xg_estimate e;
         if (!xg_best_strategy(c->g, c->m, &fused, NULL, &fused.strategy, &e) || e.cycles > apart)
             break;
@@ -106,7 +96,7 @@ static xg_group greedy_group(chooser *c, uint32_t node) {
 
 /* Groups in an order in which they can run, staying on one side (accelerator, host) as long as
  * possible. */
-static void order_groups(chooser *c) {
+void xg_order_groups(xg_chooser *c) {
     xg_selection *s = c->out;
     uint32_t n = s->group.n, done = 0;
     uint32_t *group_of = xg_newn(c->a, uint32_t, c->g->node.n + 1);
@@ -142,29 +132,42 @@ static int by_last_node(const void *a, const void *b) {
     return p < q ? -1 : p > q;
 }
 
+void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,
+                     xg_selection *out) {
+    *c = (xg_chooser){.a = a,
+                      .g = g,
+                      .m = m,
+                      .out = out,
+                      .uses = xg_graph_uses(g, a),
+                      .refused = xg_newn(a, const char *, g->node.n + 1),
+                      .taken = xg_newn(a, bool, g->node.n + 1)};
+    for (uint32_t i = 0; i < g->node.n; i++) c->refused[i] = xg_tile_refuses(a, g, m, i);
+}
+
+static void select_simple(xg_chooser *c, bool greedy) {
+    for (uint32_t i = 0; i < c->g->node.n; i++) {
+        if (c->taken[i]) continue;
+        xg_group grp = greedy ? greedy_group(c, i) : xg_make_group(c, &i, 1, "single");
+        if (!greedy) xg_price_group(c, &grp);
+        for (uint32_t k = 0; k < grp.nnode; k++) c->taken[grp.node[k]] = true;
+        xg_push(c->a, &c->out->group, grp);
+    }
+    qsort(c->out->group.v, c->out->group.n, sizeof *c->out->group.v, by_last_node);
+    xg_order_groups(c);
+}
+
 xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
                     xg_selection *out) {
-    bool greedy = !strcmp(strategy, "greedy");
-    if (!greedy && strcmp(strategy, "layer"))
+    static const char *const names[] = {"layer", "greedy", "ilp"};
+    uint32_t which = 0;
+    while (which < XG_COUNT(names) && strcmp(names[which], strategy)) which++;
+    if (which == XG_COUNT(names))
         return xg_error(xg_arena_ctx(a), XG_USAGE, "",
-                        "unknown strategy '%s'; there are layer and greedy", strategy);
-    chooser c = {.a = a,
-                 .g = g,
-                 .m = m,
-                 .out = out,
-                 .uses = xg_graph_uses(g, a),
-                 .refused = xg_newn(a, const char *, g->node.n + 1),
-                 .taken = xg_newn(a, bool, g->node.n + 1)};
-    *out = (xg_selection){.graph = g, .strategy = greedy ? "greedy" : "layer", .note = ""};
-    for (uint32_t i = 0; i < g->node.n; i++) c.refused[i] = xg_tile_refuses(a, g, m, i);
-    for (uint32_t i = 0; i < g->node.n; i++) {
-        if (c.taken[i]) continue;
-        xg_group grp = greedy ? greedy_group(&c, i) : make_group(&c, &i, 1, "single");
-        if (!greedy) price(&c, &grp);
-        for (uint32_t k = 0; k < grp.nnode; k++) c.taken[grp.node[k]] = true;
-        xg_push(a, &out->group, grp);
-    }
-    qsort(out->group.v, out->group.n, sizeof *out->group.v, by_last_node);
-    order_groups(&c);
+                        "unknown strategy '%s'; there are layer, greedy and ilp", strategy);
+    *out = (xg_selection){.graph = g, .strategy = names[which], .note = ""};
+    xg_chooser c;
+    xg_chooser_init(&c, a, g, m, out);
+    if (which == 2) return xg_select_ilp(&c);
+    select_simple(&c, which == 1);
     return XG_OK;
 }

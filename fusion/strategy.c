@@ -36,10 +36,16 @@ typedef struct search {
     int64_t d[4];
     xg_strategy best;
     xg_estimate cost;
+    void (*each)(void *arg, const xg_strategy *s); /* instead of keeping the cheapest */
+    void *arg;
 } search;
 
 static void consider(search *s, const xg_strategy *st) {
     xg_estimate e;
+    if (s->each) {
+        s->each(s->arg, st);
+        return;
+    }
     xg_estimate_group(s->g, s->m, s->grp, st, s->env, &e);
     if (!e.fits || (s->found && e.cycles >= s->cost.cycles)) return;
     s->found = true;
@@ -75,7 +81,8 @@ static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
                                             .tile_oc = c.v[j],
                                             .tile_ic = tile_ic,
                                             .split = split});
-        if (s->found && k >= 2) break; /* very narrow columns only when wide ones do not fit */
+        if ((s->found || s->each) && k >= 2)
+            break; /* very narrow columns only when wide ones do not fit */
     }
 }
 
@@ -90,9 +97,8 @@ static void try_chunks(search *s, xg_split split) {
     }
 }
 
-bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
-                      const xg_surroundings *env, xg_strategy *best, xg_estimate *cost) {
-    search s = {.g = g, .m = m, .grp = grp, .env = env};
+static search begin(const xg_graph *g, const xg_machine *m, const xg_group *grp) {
+    search s = {.g = g, .m = m, .grp = grp};
     const xg_node *first = xg_nodep(g, grp->node[0]);
     xg_dims4(xg_out(g, xg_nodep(g, grp->node[grp->nnode - 1]), 0), s.d);
     for (uint32_t k = 0; k < grp->nnode; k++)
@@ -100,7 +106,31 @@ bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *gr
     int64_t in[4];
     xg_dims4(xg_in(g, first, 0), in);
     s.in_channels = (uint32_t)in[3];
-    if (m->cores == 1 || s.d[0] >= m->cores)
+    return s;
+}
+
+static bool image_a_core(const search *s) {
+    return s->m->cores == 1 || s->d[0] >= s->m->cores;
+}
+
+void xg_each_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                      void (*fn)(void *arg, const xg_strategy *s), void *arg) {
+    search s = begin(g, m, grp);
+    s.each = fn;
+    s.arg = arg;
+    if (image_a_core(&s)) {
+        try_tiles(&s, XG_SPLIT_IMAGE, 0);
+        return;
+    }
+    try_tiles(&s, XG_SPLIT_ROWS, 0);
+    try_tiles(&s, XG_SPLIT_CHANNELS, 0);
+}
+
+bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                      const xg_surroundings *env, xg_strategy *best, xg_estimate *cost) {
+    search s = begin(g, m, grp);
+    s.env = env;
+    if (image_a_core(&s))
         try_chunks(&s, XG_SPLIT_IMAGE);
     else {
         try_chunks(&s, XG_SPLIT_ROWS);

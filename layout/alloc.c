@@ -49,17 +49,6 @@ static uint32_t first_fit(span *taken, uint32_t n, uint32_t want, uint32_t size)
     return size >= at && size - at >= want ? at : UINT32_MAX;
 }
 
-/* The same from the top of the memory: for what stays long. */
-static uint32_t last_fit(span *taken, uint32_t n, uint32_t want, uint32_t size) {
-    qsort(taken, n, sizeof *taken, by_start);
-    uint32_t at = size;
-    for (uint32_t i = n; i-- > 0;) {
-        if (at >= want && taken[i].hi <= at - want) return at - want;
-        if (taken[i].lo < at) at = taken[i].lo;
-    }
-    return at >= want ? at - want : UINT32_MAX;
-}
-
 static bool place_buffer(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size, bool soft,
                          span *taken) {
     xg_buffer *buf = &core->buffer.v[b];
@@ -69,8 +58,7 @@ static bool place_buffer(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32
         if (o->mem == buf->mem && o->parent == XG_NONE && clash(o, buf, soft))
             taken[n++] = (span){o->addr, o->addr + o->size};
     }
-    uint32_t at =
-        buf->stays ? last_fit(taken, n, buf->size, size) : first_fit(taken, n, buf->size, size);
+    uint32_t at = first_fit(taken, n, buf->size, size);
     if (at == UINT32_MAX) return false;
     buf->addr = at;
     return true;
@@ -95,6 +83,7 @@ static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint3
         buf->addr = core->buffer.v[buf->parent].addr + buf->offset;
         return true;
     }
+    if (buf->stays) return true; /* placed by stay.c */
     for (;; buf->ahead /= 2) {
         if (place_buffer(core, lowest, b, size, true, taken)) return true;
         if (!buf->ahead) break;

@@ -15,6 +15,7 @@ typedef struct maker {
     xg_task_builder *builder; /* [cores] of the running segment */
     mark *mark;
     uint32_t signals; /* SIGNALs of each core in this segment */
+    uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
 } maker;
 
 static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
@@ -143,6 +144,18 @@ static void meet(maker *mk, uint32_t gi) {
     mk->signals++;
 }
 
+/* The largest tensor that stays on chip now and is no part of another; XG_NONE when none does. */
+static uint32_t largest_staying(const maker *mk) {
+    uint32_t best = XG_NONE, size = 0;
+    const xg_task_builder *b = &mk->builder[0];
+    for (uint32_t t = 0; t < mk->p->graph->tensor.n; t++) {
+        if (b->staying[t] == XG_NONE) continue;
+        const xg_buffer *x = &b->core->buffer.v[b->staying[t]];
+        if (x->parent == XG_NONE && x->size > size) best = t, size = x->size;
+    }
+    return best;
+}
+
 static xg_status add_group(maker *mk, uint32_t gi) {
     xg_plan *p = mk->p;
     xg_group *g = &p->sel->group.v[gi];
@@ -154,10 +167,12 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         if (st == XG_OK) break;
         if (st != XG_LIMIT) return st;
         back_to_marks(mk, pieces, bytes);
-        if (!shrink(mk, g))
-            return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
-                            "not even its smallest tile fits the on-chip memories of machine %s",
-                            p->machine->name);
+        if (shrink(mk, g)) continue;
+        mk->victim = largest_staying(mk);
+        if (mk->victim != XG_NONE) return XG_LIMIT;
+        return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
+                        "not even its smallest tile fits the on-chip memories of machine %s",
+                        p->machine->name);
     }
     meet(mk, gi);
     return XG_OK;
@@ -221,11 +236,14 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
     return XG_OK;
 }
 
-xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
-    xg_plan *p = xg_new(a, xg_plan);
-    *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = copy_selection(a, s)};
+/* One attempt with the selection as it is. */
+static xg_status make_once(xg_plan *p, uint32_t *victim) {
+    const xg_selection *s = p->sel;
     xg_status st = xg_place_tensors(p);
-    maker mk = {p, xg_newn(a, xg_task_builder, m->cores), xg_newn(a, mark, m->cores), 0};
+    *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
+    if (*victim != XG_NONE) return XG_LIMIT;
+    maker mk = {p, xg_newn(p->arena, xg_task_builder, p->machine->cores),
+                xg_newn(p->arena, mark, p->machine->cores), 0, XG_NONE};
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
         uint32_t end = i + 1;
         bool accel = s->group.v[i].where == XG_ON_ACCEL;
@@ -234,10 +252,54 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
             st = add_segment(&mk, i, end);
         else {
             xg_plan_step step = {false, 0, i, end};
-            xg_push(a, &p->step, step);
+            xg_push(p->arena, &p->step, step);
         }
         i = end;
     }
-    *out = p;
+    *victim = mk.victim;
     return st;
+}
+
+/* The tensor, and what lies in it, goes to DDR. */
+static void evict(xg_selection *sel, const xg_graph *g, const uint32_t *parent, uint32_t victim) {
+    for (uint32_t t = 0; t < g->tensor.n; t++) {
+        uint32_t r = t;
+        while (r != victim && parent[r] != XG_NONE) r = parent[r];
+        if (r == victim) sel->on_chip[t] = false;
+    }
+}
+
+/* New strategies for the groups that made or read what was evicted. */
+static void adapt(xg_plan *p, xg_selection *sel, uint32_t victim) {
+    p->sel = sel;
+    for (uint32_t t = 0; t < p->graph->tensor.n; t++) p->place[t].stays = sel->on_chip[t];
+    for (uint32_t gi = 0; gi < sel->group.n; gi++) {
+        xg_group *g = &sel->group.v[gi];
+        bool near = false;
+        for (uint32_t k = 0; k < g->nnode; k++) {
+            const xg_node *n = xg_nodep(p->graph, g->node[k]);
+            near |= n->out[0] == victim;
+            for (uint32_t j = 0; j < n->nin; j++) near |= n->in[j] == victim;
+        }
+        xg_tile_kind kind = xg_node_tile_kind(p->graph, xg_nodep(p->graph, g->node[0]));
+        if (near && g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW)
+            xg_restrategise(p, g, gi);
+    }
+}
+
+xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
+    xg_selection *sel = copy_selection(a, s);
+    if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n + 1);
+    const uint32_t *parent = xg_concat_parents(sel, a);
+    for (;;) {
+        xg_plan *p = xg_new(a, xg_plan);
+        xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
+        *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = mine};
+        uint32_t victim;
+        xg_status st = make_once(p, &victim);
+        *out = p;
+        if (st != XG_LIMIT || victim == XG_NONE) return st;
+        evict(sel, s->graph, parent, victim);
+        adapt(p, sel, victim);
+    }
 }

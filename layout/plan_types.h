@@ -80,9 +80,10 @@ typedef struct xg_seg_plan {
 } xg_seg_plan;
 
 typedef struct xg_place_row {
-    bool placed;   /* lies in DDR */
-    bool stays;    /* lies on chip from its making to its last reader */
-    uint32_t last; /* group of the last reader */
+    bool placed;        /* lies in DDR */
+    bool stays;         /* lies on chip from its making to its last reader */
+    uint32_t last;      /* group of the last reader */
+    uint32_t chip_addr; /* stays: first word */
     xg_place place;
     uint32_t root; /* tensor whose memory it shares, itself if none */
 } xg_place_row;
@@ -123,6 +124,12 @@ typedef struct xg_task_builder {
     uint32_t *staying; /* [tensors] buffer of a tensor that stays on chip, XG_NONE */
 } xg_task_builder;
 XG_MUST_USE xg_status xg_build_group(xg_task_builder *b, const xg_group *g);
+/* stay.c: chip addresses of the tensors that stay; returns one that finds no room, or XG_NONE. */
+uint32_t xg_place_staying(xg_plan *p);
+/* The interleave that suits a staying tensor: the one its readers agree on, else 1. */
+uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor);
+/* Another strategy for a group, now that other tensors stay than when it was chosen. */
+void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi);
 /* alloc.c: addresses of the buffers from number `from` on. LIMIT (no diagnostic) when they do not
  * fit. */
 XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from);

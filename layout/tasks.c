@@ -362,21 +362,6 @@ static uint32_t channel_in(const gen *g, uint32_t tensor, uint32_t result) {
     return xg_concat_slice(g->g, n, k, (xg_slice){0, 0, 0, 0, 0, 0, 0}).c0;
 }
 
-/* The interleave that suits a staying tensor: the one its readers agree on, else 1. */
-static uint32_t staying_interleave(const gen *g, uint32_t tensor) {
-    uint32_t il = 0;
-    for (uint32_t i = 0; i < g->g->node.n; i++) {
-        const xg_node *n = xg_nodep(g->g, i);
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (n->in[k] == tensor) {
-                uint32_t want = xg_node_interleave(g->g, n);
-                if (il && il != want) return 1;
-                il = want;
-            }
-    }
-    return il ? il : 1;
-}
-
 /* The buffer of a whole tensor that stays on chip, made when it is first asked for; an operand of a
  * staying concat is a part of the result's buffer. */
 static uint32_t staying_buffer(gen *g, uint32_t tensor) {
@@ -384,9 +369,10 @@ static uint32_t staying_buffer(gen *g, uint32_t tensor) {
     if (*slot != XG_NONE) return *slot;
     xg_slice whole = xg_slice_whole(xg_tensorp(g->g, tensor), 0);
     if (root == tensor || !g->plan->place[root].stays) {
-        uint32_t b =
-            add_map_buffer(g, tensor, &whole, staying_interleave(g, tensor), g->b->stage + 1, 0);
+        uint32_t b = add_map_buffer(g, tensor, &whole, xg_staying_interleave(g->g, tensor),
+                                    g->b->stage + 1, 0);
         buffer_at(g, b)->stays = true;
+        buffer_at(g, b)->addr = g->plan->place[tensor].chip_addr;
         buffer_at(g, b)->last = UINT32_MAX;
         buffer_at(g, b)->soft_last = UINT32_MAX;
         return *slot = b;
@@ -413,24 +399,38 @@ static void save(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf, uint3
     add_task(g, t);
 }
 
-/* Where node k of the group leaves its result in this tile. */
-static uint32_t result_buffer(gen *g, uint32_t k, const xg_slice *s, uint32_t il) {
-    const xg_node *n = xg_nodep(g->g, g->grp->node[k]);
-    if (k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays)
-        return staying_buffer(g, n->out[0]);
-    if (xg_in_place(g->g, g->grp->node, g->grp->nnode, k)) {
-        const local *src = local_of(g, n->in[0]);
-        if (src->il == il && xg_slice_equal(&src->need, s)) {
-            xg_buffer over = *buffer_at(g, src->buffer);
-            over.offset = over.ahead = 0;
-            over.stays = false;
-            over.tensor = n->out[0];
-            uint32_t b = add_buffer(g, over, g->b->stage + 1);
-            buffer_at(g, b)->parent = src->buffer;
-            return b;
-        }
+/* The node of the group that writes its result over that of node k; nnode when none does. */
+static uint32_t overwriter(const gen *g, uint32_t k) {
+    const xg_group *grp = g->grp;
+    uint32_t t = xg_nodep(g->g, grp->node[k])->out[0];
+    for (uint32_t j = k + 1; j < grp->nnode; j++) {
+        int o = xg_in_place(g->g, grp->node, grp->nnode, j);
+        if (o >= 0 && xg_nodep(g->g, grp->node[j])->in[o] == t) return j;
     }
-    return add_map_buffer(g, n->out[0], s, il, g->b->stage + 1, 0);
+    return grp->nnode;
+}
+
+/* Where node k of the group leaves its result in this tile: where the node that writes over it
+ * does, if there is one. */
+static uint32_t result_buffer(gen *g, uint32_t k) {
+    const xg_node *n = xg_nodep(g->g, g->grp->node[k]);
+    local *l = local_of(g, n->out[0]);
+    if (l->buffer != XG_NONE) return l->buffer;
+    uint32_t over = overwriter(g, k);
+    if (k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays) {
+        l->buffer = staying_buffer(g, n->out[0]);
+    } else if (over < g->grp->nnode) {
+        uint32_t parent = result_buffer(g, over);
+        xg_buffer part = *buffer_at(g, parent);
+        part.offset = part.ahead = 0;
+        part.stays = false;
+        part.tensor = n->out[0];
+        l->buffer = add_buffer(g, part, g->b->stage + 1);
+        buffer_at(g, l->buffer)->parent = parent;
+    } else {
+        l->buffer = add_map_buffer(g, n->out[0], &l->need, l->il, g->b->stage + 1, 0);
+    }
+    return l->buffer;
 }
 
 static void one_tile(gen *g, const xg_slice *out) {
@@ -442,8 +442,7 @@ static void one_tile(gen *g, const xg_slice *out) {
         xg_tile_kind kind = xg_node_tile_kind(g->g, n);
         local *l = local_of(g, n->out[0]);
         xg_slice s = l->need;
-        uint32_t buf = result_buffer(g, k, &s, l->il);
-        local_of(g, n->out[0])->buffer = buf;
+        uint32_t buf = result_buffer(g, k);
         if (kind == XG_TK_CONV)
             conv_node(g, node, &s, buf);
         else if (kind == XG_TK_DW)
@@ -627,6 +626,9 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
                .stages_in_tile = 2};
     g->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
     xg_tile_kind kind = xg_node_tile_kind(g->g, xg_nodep(g->g, grp->node[0]));
+    uint32_t result = xg_nodep(g->g, grp->node[grp->nnode - 1])->out[0];
+    if (b->plan->place[result].stays && kind != XG_TK_CONCAT)
+        (void)staying_buffer(g, result); /* before all else: its place is fixed */
     if (kind == XG_TK_CONCAT)
         concat_group(g);
     else if (kind != XG_TK_VIEW)

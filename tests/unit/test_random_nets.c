@@ -1,4 +1,4 @@
-/* Random networks, all shipped machines, both strategies: simulator (program order, shuffled order,
+/* Random networks, all shipped machines, all strategies: simulator (program order, shuffled order,
  * cycle simulator) equals interpreter in every element; plans survive print and parse. Arguments:
  * [first seed] [number of networks]. Default 0 and 1000 (or XGC_RANDOM_NETS). */
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-static const char *const strategies[] = {"layer", "greedy"};
+static const char *const strategies[] = {"layer", "greedy", "ilp"};
 
 static void print_diags(xg_ctx *c, uint64_t seed, const char *machine, const char *strategy) {
     for (size_t i = 0; i < xg_diag_count(c) && i < 6; i++)
@@ -76,7 +76,7 @@ static xg_status one_net(uint64_t seed, tally *sum) {
     xg_ctx *c = xg_ctx_new();
     xg_arena *a = xg_arena_new(c);
     xg_machine *m;
-    const char *machine = names[seed % count], *strategy = strategies[seed / count % 2];
+    const char *machine = names[seed % count], *strategy = strategies[seed / count % 3];
     xg_status st = xg_machine_load(a, machine, NULL, &m);
     xg_graph *g = st == XG_OK ? random_net(a, &m->rq, seed, 3 + (uint32_t)(seed % 12)) : NULL;
     if (g) st = xg_graph_verify(c, g);

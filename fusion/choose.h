@@ -1,0 +1,33 @@
+/* Shared by the strategies: which nodes run where, and the candidates that a cover may be made of.
+ */
+#ifndef XG_CHOOSE_H
+#define XG_CHOOSE_H
+
+#include "fusion/estimate.h"
+
+typedef struct xg_chooser {
+    xg_arena *a;
+    const xg_graph *g;
+    const xg_machine *m;
+    xg_selection *out;
+    xg_uses uses;
+    const char **refused; /* [nodes] NULL: the accelerator runs it */
+    bool *taken;          /* [nodes] already in a group */
+    bool images; /* one image a core: the batch has at least as many images as there are cores */
+} xg_chooser;
+
+void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,
+                     xg_selection *out);
+xg_group xg_make_group(xg_chooser *c, const uint32_t *node, uint32_t n, const char *pattern);
+/* Strategy and cost for a group that runs alone, everything in DDR. */
+void xg_price_group(xg_chooser *c, xg_group *g);
+/* Groups in an order in which they can run, staying on one side (accelerator, host) as long as
+ * possible. */
+void xg_order_groups(xg_chooser *c);
+/* The only reader of the node's result, when it can follow on chip; XG_NONE else. */
+uint32_t xg_follower(const xg_chooser *c, uint32_t node);
+const char *xg_ops_name(const xg_chooser *c, const uint32_t *node, uint32_t n);
+
+XG_MUST_USE xg_status xg_select_ilp(xg_chooser *c);
+
+#endif
