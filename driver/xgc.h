@@ -156,6 +156,10 @@ XGC_API void xgc_model_free(xgc_model *g);
 /* "xg" (protobuf, with weights), "text" (structure), "text-data" (with weights), "qoperator" (an
  * ONNX QOperator model with all intermediates as outputs, for another runtime). */
 XGC_CHECKED xgc_status xgc_model_print(xgc *x, const xgc_model *g, const char *form, xgc_blob *out);
+/* The fusion patterns: the shipped library (path NULL) or a file; with a model (or NULL) how often
+ * each matches on its machine. "text", "json". */
+XGC_CHECKED xgc_status xgc_patterns(xgc *x, const char *path, const xgc_model *g, const char *form,
+                                    xgc_blob *out);
 
 /* ---- binaries
  * --------------------------------------------------------------------------------------------------
