@@ -32,26 +32,25 @@ static xgc_status finish(making *k, xgc_status st, xgc_binary **out) {
  * ----------------------------------------------------------------------------------------------------
  */
 
-static xg_status choose(making *k, xg_arena *a, xg_selection *out) {
-    const xgc_model *g = k->model;
-    const char *path = k->o ? k->o->selection : NULL;
-    if (!path)
-        return xg_select(a, g->graph, k->b->machine,
-                         k->o && k->o->strategy ? k->o->strategy : "greedy", out);
+static xg_status plan_of_file(making *k, xg_arena *a, xgc_binary *b) {
     xg_bytes text;
-    xg_status st = xg_read_file(a, path, &text);
-    if (st != XG_OK) return st;
-    st = xg_selection_parse(a, g->graph, path, (const char *)text.p, text.n, out);
-    return st == XG_OK ? xg_selection_check(a, out, k->b->machine) : st;
+    xg_status st = xg_read_file(a, k->o->selection, &text);
+    if (st == XG_OK)
+        st = xg_selection_parse(a, k->model->graph, k->o->selection, (const char *)text.p, text.n,
+                                b->selection);
+    if (st == XG_OK) st = xg_selection_check(a, b->selection, b->machine);
+    return st == XG_OK ? xg_plan_make(a, b->selection, b->machine, &b->plan) : st;
 }
 
 static xg_status compile_body(void *arg) {
     making *k = arg;
     xgc_binary *b = new_binary(k, k->model->machine->m);
     xg_arena *a = b->arena;
+    const char *strategy = k->o && k->o->strategy ? k->o->strategy : "ilp";
     b->selection = xg_new(a, xg_selection);
-    xg_status st = choose(k, a, b->selection);
-    if (st == XG_OK) st = xg_plan_make(a, b->selection, b->machine, &b->plan);
+    xg_status st = k->o && k->o->selection ? plan_of_file(k, a, b)
+                                           : xg_plan_best(a, k->model->graph, b->machine, strategy,
+                                                          b->selection, &b->plan);
     if (st == XG_OK) st = xg_lower(a, b->plan, &b->program);
     if (st != XG_OK) return st;
     b->program->tool_version = "xgc " XGC_VERSION;

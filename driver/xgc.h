@@ -166,7 +166,7 @@ XGC_CHECKED xgc_status xgc_patterns(xgc *x, const char *path, const xgc_model *g
  */
 
 typedef struct xgc_compile_options {
-    const char *strategy;  /* "layer", "greedy"; NULL = "greedy" */
+    const char *strategy;  /* "ilp", "greedy", "layer"; NULL = "ilp" */
     const char *selection; /* path of a .sel file to use instead of choosing */
 } xgc_compile_options;
 /* The program has passed the static checker when this succeeds. */

@@ -80,12 +80,17 @@ typedef struct conv_shape {
         words; /* words of one block and chunk in a weight bank */
 } conv_shape;
 
+static bool folds(const est *e, const xg_node *n) {
+    return e->s->fold && n == xg_nodep(e->g, e->grp->node[0]);
+}
+
 static conv_shape conv_of(const est *e, const xg_node *n, const xg_slice *out) {
     xg_window w = xg_node_window(n);
     xg_slice need = xg_need(e->g, n, 0, out);
     uint32_t icp = e->m->tile.icp, c = out->c1 - out->c0;
     bool grouped = xg_ai(n, XG_ATTR_group) > 1;
     conv_shape r = {.taps = (uint32_t)(w.kh * w.kw), .ic = need.c1 - need.c0};
+    if (folds(e, n)) r.taps = (uint32_t)w.kh, r.ic *= (uint32_t)w.kw;
     if (grouped) {
         xg_slice one = *out;
         one.c1 = (uint32_t)xg_min(one.c0 + e->m->tile.ocp, out->c1);
@@ -107,9 +112,9 @@ static uint64_t conv_cycles(const est *e, const xg_node *n, const xg_slice *out)
     uint64_t groups = (uint64_t)xg_ceil_div(out->c1 - out->c0, t->ocp);
     uint64_t row_groups = (uint64_t)xg_ceil_div(out->h1 - out->h0, t->pp);
     uint32_t il = (uint32_t)w.sh;
-    uint64_t one = xg_time_conv(e->m, (uint32_t)w.kh, (uint32_t)w.kw, (uint32_t)w.sh, il,
-                                (uint32_t)xg_ceil_div(c.chunk, t->icp), t->pp, out->w1 - out->w0,
-                                c.nchunk > 1, c.nchunk > 1);
+    uint64_t one = xg_time_conv(e->m, (uint32_t)w.kh, folds(e, n) ? 1 : (uint32_t)w.kw,
+                                (uint32_t)w.sh, il, (uint32_t)xg_ceil_div(c.chunk, t->icp), t->pp,
+                                out->w1 - out->w0, c.nchunk > 1, c.nchunk > 1);
     return groups * row_groups * c.nchunk * one;
 }
 
@@ -179,6 +184,17 @@ static void add_input(est *e, const est_local *l, uint64_t times) {
             times *=
                 (uint64_t)xg_ceil_div(e->channels, e->s->tile_oc ? e->s->tile_oc : e->channels);
     }
+    const xg_node *first = xg_nodep(e->g, e->grp->node[0]);
+    if (e->s->fold && l->tensor == first->in[0]) {
+        xg_slice f = xg_folded(e->g, first, l->need, 0, e->tw);
+        uint64_t cells = (uint64_t)(f.h1 - f.h0) * (f.w1 - f.w0);
+        words = xg_fm_words(e->m, &f, il);
+        uint64_t runs = l->need.h1 - l->need.h0,
+                 run = (uint64_t)(l->need.w1 - l->need.w0) * (l->need.c1 - l->need.c0);
+        c = transfer(e, e->m->tile.load_start, runs, run,
+                     cells * (uint64_t)xg_ceil_div(f.c1, e->m->tile.icp));
+        p->folded = p->nin;
+    }
     p->in[p->nin++] = (xg_part){.tensor = l->tensor,
                                 .engine = c.engine * times,
                                 .one = c.engine,
@@ -187,11 +203,17 @@ static void add_input(est *e, const est_local *l, uint64_t times) {
                                 .fm = words * (times > 1 ? 2 : 1)};
 }
 
+/* An input whose slice follows the channel block is loaded for every block; one that all blocks
+ * share is loaded again for each only when other tiles come in between. */
 static void add_inputs(est *e) {
-    bool again = e->s->order == XG_WEIGHT_STATIONARY && e->tiles > 1;
-    uint64_t times = e->tiles * (again ? e->blocks : 1);
-    for (uint32_t i = 0; i < e->nloc; i++)
-        if (!e->loc[i].inside) add_input(e, &e->loc[i], times);
+    for (uint32_t i = 0; i < e->nloc; i++) {
+        const est_local *l = &e->loc[i];
+        if (l->inside) continue;
+        int64_t d[4];
+        xg_dims4(xg_tensorp(e->g, l->tensor), d);
+        bool own = l->need.c1 - l->need.c0 < d[3] || e->tiles > 1;
+        add_input(e, l, e->tiles * (own ? e->blocks : 1));
+    }
 }
 
 static void add_weights(est *e, const xg_node *n, const xg_slice *out) {
@@ -303,6 +325,7 @@ void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *g
     areas(&e);
     if (!spread(&e)) return;
     out->valid = true;
+    out->folded = XG_NONE;
     out->times = e.tiles * e.blocks;
     out->images = e.images;
     out->cores = cores_at_work(&e);
@@ -345,8 +368,9 @@ void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, b
                          .fm_words = (uint32_t)xg_min((int64_t)fm, UINT32_MAX),
                          .w_words = (uint32_t)xg_min((int64_t)p->w, UINT32_MAX),
                          .param_bytes = (uint32_t)xg_min((int64_t)p->param, UINT32_MAX)};
-    out->fits =
-        p->valid && fm <= fm_words && p->w <= m->tile.w_depth && p->param <= m->tile.param_bytes;
+    bool folded_on_chip = p->folded != XG_NONE && (chip_in >> p->folded & 1);
+    out->fits = p->valid && !folded_on_chip && fm <= fm_words && p->w <= m->tile.w_depth &&
+                p->param <= m->tile.param_bytes;
 }
 
 void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *grp,

@@ -32,7 +32,8 @@ typedef struct xg_part {
     uint64_t fm; /* words in each bank, doubly buffered where several tiles come */
 } xg_part;
 typedef struct xg_parts {
-    bool valid; /* false: more tensors than the estimate can follow */
+    uint32_t folded; /* number of the input that is folded, XG_NONE */
+    bool valid;      /* false: more tensors than the estimate can follow */
     uint64_t conv, misc, wload, wddr, weight_bytes;
     uint64_t fm, w, param; /* room of inner tensors and partial sums, weights, parameters */
     uint64_t times;        /* tiles */

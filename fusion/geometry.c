@@ -207,3 +207,20 @@ int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_
     if (may_overwrite(g, node, nnode, k, 0)) return 0;
     return kind == XG_TK_ELEW && may_overwrite(g, node, nnode, k, 1) ? 1 : -1;
 }
+
+bool xg_may_fold(const xg_graph *g, const xg_machine *m, uint32_t node) {
+    const xg_node *n = xg_nodep(g, node);
+    if (xg_node_tile_kind(g, n) != XG_TK_CONV || xg_ai(n, XG_ATTR_group) != 1) return false;
+    xg_window w = xg_node_window(n);
+    int64_t d[4];
+    xg_dims4(xg_in(g, n, 0), d);
+    return w.kw > 1 && w.dw == 1 && d[3] * 2 <= m->tile.icp &&
+           d[3] * w.kw <= 4 * (int64_t)m->tile.icp;
+}
+
+xg_slice xg_folded(const xg_graph *g, const xg_node *n, xg_slice rows, uint32_t w0, uint32_t w1) {
+    int64_t d[4];
+    xg_dims4(xg_in(g, n, 0), d);
+    return (xg_slice){
+        rows.n, rows.h0, rows.h1, w0, w1, 0, (uint32_t)d[3] * (uint32_t)xg_node_window(n).kw};
+}

@@ -51,6 +51,13 @@ uint32_t xg_param_record(const xg_machine *m);
  * element-wise or table node, whose operand was made inside the group, has the result's shape and
  * no other reader. */
 int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k);
+/* True when a convolution's kernel columns may become channels while its input is loaded (channel
+ * augmentation): pixel x of the view then holds columns x * sw - pl + j, j < kw, of C channels
+ * each, and the kernel is kh x 1. */
+bool xg_may_fold(const xg_graph *g, const xg_machine *m, uint32_t node);
+/* The folded view of a convolution's input for output columns [w0, w1): rows as given, columns of
+ * the output, kw * C channels. */
+xg_slice xg_folded(const xg_graph *g, const xg_node *n, xg_slice rows, uint32_t w0, uint32_t w1);
 /* Words for each pixel of a partial sum. */
 uint32_t xg_psum_words(const xg_machine *m);
 

@@ -219,7 +219,8 @@ static void weigh(void *arg, const xg_strategy *st) {
             if ((o != 1 && !k->out_choice) || (o == 0 && k->out_forced)) continue;
             xg_estimate e;
             xg_estimate_sum(k->s->m, &p, k->masks[m], o != 1, o != 0, k->s->m->tile.fm_depth, &e);
-            if (e.fits) keep_best(k, m, o, st, &e);
+            bool folded_on_chip = p.folded != XG_NONE && (k->masks[m] >> p.folded & 1);
+            if (e.fits && !folded_on_chip) keep_best(k, m, o, st, &e);
         }
 }
 

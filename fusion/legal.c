@@ -19,10 +19,12 @@ static const char *check_chain(const xg_selection *s, const xg_uses *uses, const
     return NULL;
 }
 
-static const char *check_strategy(const xg_machine *m, const xg_group *g) {
+static const char *check_strategy(const xg_graph *gr, const xg_machine *m, const xg_group *g) {
     const xg_strategy *t = &g->strategy;
     uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
     if (t->tile_oc % unit) return "the tile's channels are no multiple of the array's";
+    if (t->fold && (!xg_may_fold(gr, m, g->node[0]) || t->tile_ic))
+        return "its first node cannot be folded";
     if (t->tile_ic % m->tile.icp) return "the chunk is no multiple of the array's input channels";
     return NULL;
 }
@@ -45,7 +47,7 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
             if (why) name = xg_nodep(s->graph, g->node[k])->name;
         }
         if (!why) why = check_chain(s, &uses, g);
-        if (!why) why = check_strategy(m, g);
+        if (!why) why = check_strategy(s->graph, m, g);
         if (why) st = xg_error(c, XG_INPUT, name, "group %u is not possible: %s", i, why);
     }
     return st;

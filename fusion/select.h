@@ -14,7 +14,8 @@ typedef struct xg_strategy {
     uint32_t tile_oc;        /* output channels in a block (convolutions) */
     uint32_t tile_ic;        /* input channels in a chunk; less than all = partial sums */
     xg_order order;
-    xg_split split;        /* over the cores */
+    xg_split split; /* over the cores */
+    bool fold;      /* kernel columns of the first convolution become channels while loading */
     bool weights_resident; /* all weights of the group stay on chip while it runs */
 } xg_strategy;
 

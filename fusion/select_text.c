@@ -2,7 +2,7 @@
  *
  *   selection "graph" strategy=greedy note="..."
  *   group 0 accel pattern="Conv+Add" nodes=["a","b"] tile=[8,56,64] chunk=0 order=map split=rows
- * resident=0 cost=1234 group 1 host reason="..." nodes=["softmax"]
+ * fold=0 resident=0 cost=1234 group 1 host reason="..." nodes=["softmax"]
  */
 #include "fusion/select.h"
 
@@ -30,9 +30,10 @@ static void print_group(const xg_selection *s, uint32_t i, xg_buf *out) {
     xg_put_quoted(out, g->where == XG_ON_ACCEL ? g->pattern : g->host_reason, false);
     print_nodes(s, g, out);
     if (g->where == XG_ON_ACCEL)
-        xg_putf(out, " tile=[%u,%u,%u] chunk=%u order=%s split=%s resident=%d cost=%llu", t->tile_h,
-                t->tile_w, t->tile_oc, t->tile_ic, order_names[t->order], split_names[t->split],
-                t->weights_resident, (unsigned long long)g->cost_cycles);
+        xg_putf(out, " tile=[%u,%u,%u] chunk=%u order=%s split=%s fold=%d resident=%d cost=%llu",
+                t->tile_h, t->tile_w, t->tile_oc, t->tile_ic, order_names[t->order],
+                split_names[t->split], t->fold, t->weights_resident,
+                (unsigned long long)g->cost_cycles);
     xg_puts(out, "\n");
 }
 
@@ -91,7 +92,7 @@ static xg_status parse_nodes(parser *p, xg_group *g) {
 static xg_status parse_strategy(parser *p, xg_group *g) {
     xg_strategy *t = &g->strategy;
     const xg_item *tile = xg_line_key(&p->r->line, "tile");
-    int64_t v[3], chunk, resident, cost;
+    int64_t v[3], chunk, fold = 0, resident = 0, cost;
     uint32_t order = 0, split = 0;
     if (!tile || tile->natom != 3)
         return xg_reader_error(p->r, tile, "tile=[rows,columns,channels] is missing");
@@ -101,11 +102,18 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
     if (st == XG_OK) st = xg_line_int(p->r, "chunk", 0, 65535, &chunk);
     if (st == XG_OK) st = parse_name(p, "order", order_names, XG_COUNT(order_names), &order);
     if (st == XG_OK) st = parse_name(p, "split", split_names, XG_COUNT(split_names), &split);
+    if (st == XG_OK) st = xg_line_int(p->r, "fold", 0, 1, &fold);
     if (st == XG_OK) st = xg_line_int(p->r, "resident", 0, 1, &resident);
     if (st == XG_OK) st = xg_line_int(p->r, "cost", 0, INT64_MAX, &cost);
     if (st != XG_OK) return st;
-    *t = (xg_strategy){(uint32_t)v[0],  (uint32_t)v[1],  (uint32_t)v[2], (uint32_t)chunk,
-                       (xg_order)order, (xg_split)split, resident != 0};
+    *t = (xg_strategy){.tile_h = (uint32_t)v[0],
+                       .tile_w = (uint32_t)v[1],
+                       .tile_oc = (uint32_t)v[2],
+                       .tile_ic = (uint32_t)chunk,
+                       .order = (xg_order)order,
+                       .split = (xg_split)split,
+                       .fold = fold != 0,
+                       .weights_resident = resident != 0};
     g->cost_cycles = (uint64_t)cost;
     return XG_OK;
 }

@@ -31,7 +31,7 @@ typedef struct search {
     const xg_machine *m;
     const xg_group *grp;
     const xg_surroundings *env;
-    bool conv, found;
+    bool conv, found, may_fold;
     uint32_t in_channels;
     int64_t d[4];
     xg_strategy best;
@@ -53,7 +53,7 @@ static void consider(search *s, const xg_strategy *st) {
     s->cost = e;
 }
 
-static void try_orders(search *s, xg_strategy st) {
+static void try_loops(search *s, xg_strategy st) {
     st.order = XG_MAP_STATIONARY;
     consider(s, &st);
     if (!s->conv) return;
@@ -62,6 +62,14 @@ static void try_orders(search *s, xg_strategy st) {
     st.weights_resident = false;
     st.order = XG_WEIGHT_STATIONARY;
     consider(s, &st);
+}
+
+/* Folded too, where that may be. */
+static void try_orders(search *s, xg_strategy st) {
+    try_loops(s, st);
+    if (!s->may_fold || st.tile_ic) return;
+    st.fold = true;
+    try_loops(s, st);
 }
 
 static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
@@ -106,6 +114,7 @@ static search begin(const xg_graph *g, const xg_machine *m, const xg_group *grp)
     int64_t in[4];
     xg_dims4(xg_in(g, first, 0), in);
     s.in_channels = (uint32_t)in[3];
+    s.may_fold = xg_may_fold(g, m, grp->node[0]);
     return s;
 }
 

@@ -101,6 +101,29 @@ static void transfer(emitter *e, bool load, const xg_place *pl, const xg_buffer 
             }
 }
 
+/* Kernel columns become channels: pixel x takes columns x * fold_s - fold_pad + j of the part of a
+ * row that begins at ddr. */
+static void folded_load(emitter *e, const xg_task *t) {
+    const xg_node *n = xg_nodep(e->g, t->node);
+    const xg_buffer *b = buffer(e, t->out);
+    xg_window w = xg_node_window(n);
+    int64_t d[4], start = (int64_t)t->s.w0 * w.sw - w.pl;
+    xg_dims4(xg_tensorp(e->g, t->tensor), d);
+    xg_slice from = {t->s.n,         t->s.h0, t->s.h1,       (uint32_t)xg_max(start, 0),
+                     (uint32_t)d[2], 0,       (uint32_t)d[3]};
+    put_transfer(e, true, &e->p->place[t->tensor].place, b, &t->s);
+    xg_inst *in = &e->inst.v[e->inst.n - 1];
+    SET(*in, LOAD, ddr, xg_place_address(&e->p->place[t->tensor].place, &from));
+    SET(*in, LOAD, ch, d[3]);
+    SET(*in, LOAD, ddr_pix, e->p->place[t->tensor].place.pix_step);
+    SET(*in, LOAD, ddr_row, e->p->place[t->tensor].place.row_step);
+    SET(*in, LOAD, fold, w.kw);
+    SET(*in, LOAD, fold_s, w.sw);
+    SET(*in, LOAD, fold_pad, xg_max(-start, 0));
+    SET(*in, LOAD, fold_in, d[2] - from.w0);
+    SET(*in, LOAD, fill, xg_tensorp(e->g, t->tensor)->quant->zp[0]);
+}
+
 static void load_piece(emitter *e, const xg_task *t) {
     const xg_piece *pc = &e->p->piece.v[t->piece];
     const xg_buffer *b = buffer(e, t->out);
@@ -165,6 +188,7 @@ static xg_status conv_init(emitter *e, const xg_task *t, uint8_t op) {
     if (!e->m->rq.per_channel && !tensor_rq(e, n, &q))
         return xg_error(xg_arena_ctx(e->arena), XG_UNSUPPORTED, n->name,
                         "the machine's requantiser cannot express the node's scales");
+    if (ib->fold) w.kw = w.sw = w.dw = 1;
     SET(in, CONVINIT, kh, w.kh), SET(in, CONVINIT, kw, w.kw);
     SET(in, CONVINIT, sh, w.sh), SET(in, CONVINIT, sw, w.sw);
     SET(in, CONVINIT, dh, w.dh), SET(in, CONVINIT, dw, w.dw);
@@ -191,6 +215,10 @@ static void conv_rows(emitter *e, const xg_task *t, uint32_t h, uint32_t rows, u
              cols = t->s.w1 - t->s.w0;
     uint32_t icw = (uint32_t)xg_ceil_div(t->i1 - t->i0, icp);
     edge v = window_edge(h, w.sh, w.pt, ib->s.h1), u = window_edge(t->s.w0, w.sw, w.pl, ib->s.w1);
+    if (ib->fold) { /* its columns are those of the output */
+        u = (edge){t->s.w0, 0, ib->s.w1 - t->s.w0};
+        w.kw = 1;
+    }
     xg_inst in = {.op = XG_T_CONV};
     SET(in, CONV, in_addr, view_addr(e, ib, u.first, t->i0));
     SET(in, CONV, in_row0, v.first - ib->s.h0), SET(in, CONV, pad_top, v.pad),
@@ -457,7 +485,7 @@ static xg_place ddr_place(const xg_plan *p, uint32_t tensor, const xg_slice *s) 
 
 static void map_task(emitter *e, const xg_task *t, uint32_t first) {
     if (t->kind == XG_TASK_LOADC || t->kind == XG_TASK_SIGNAL || t->kind == XG_TASK_AWAIT ||
-        t->acc_out)
+        t->acc_out || (t->kind == XG_TASK_LOAD && buffer(e, t->out)->fold))
         return;
     uint32_t node = t->node != XG_NONE ? t->node : xg_tensorp(e->g, t->tensor)->producer;
     xg_slice s = t->s;
@@ -500,6 +528,10 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
     xg_inst in = {0};
     switch ((xg_task_kind)t->kind) {
     case XG_TASK_LOAD:
+        if (buffer(e, t->out)->fold) {
+            folded_load(e, t);
+            return XG_OK;
+        }
         transfer(e, true, &e->p->place[t->tensor].place, buffer(e, t->out), &t->s);
         return XG_OK;
     case XG_TASK_LOADC:

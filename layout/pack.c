@@ -24,7 +24,16 @@ static void pack_bank(const xg_plan *p, const xg_piece *pc, uint32_t lane, uint8
     uint32_t icp = p->machine->tile.icp, ocp = p->machine->tile.ocp;
     uint32_t ipg = (uint32_t)w->dim[3], opg = (uint32_t)(w->dim[0] / xg_ai(n, XG_ATTR_group));
     uint32_t words = (uint32_t)xg_ceil_div(pc->i1 - pc->i0, icp);
-    for (uint32_t o = pc->c0 + lane; o < pc->c1; o += ocp) {
+    for (uint32_t o = pc->c0 + lane; o < pc->c1 && pc->fold;
+         o += ocp) { /* channel i of row r is column i / C, channel i % C */
+        for (uint32_t r = 0; r < (uint32_t)win.kh; r++)
+            for (uint32_t i = 0; i < words * icp; i++)
+                dst[r * words * icp + i] =
+                    (uint8_t)(i < pc->i1 ? src[((size_t)o * win.kh + r) * win.kw * ipg + i]
+                                         : w->quant->zp[0]);
+        dst += (size_t)win.kh * words * icp;
+    }
+    for (uint32_t o = pc->c0 + lane; o < pc->c1 && !pc->fold; o += ocp) {
         uint32_t first = o / opg * ipg; /* first input channel of o's group */
         for (uint32_t t = 0; t < (uint32_t)(win.kh * win.kw); t++)
             for (uint32_t i = 0; i < words * icp; i++) {

@@ -265,7 +265,7 @@ uint32_t xg_add_piece(xg_plan *p, const xg_piece *want) {
     for (uint32_t i = p->piece.n; i-- > 0;) {
         const xg_piece *o = &p->piece.v[i];
         if (o->kind == want->kind && o->node == want->node && o->c0 == want->c0 &&
-            o->c1 == want->c1 && o->i0 == want->i0 && o->i1 == want->i1)
+            o->c1 == want->c1 && o->i0 == want->i0 && o->i1 == want->i1 && o->fold == want->fold)
             return i;
         if (p->piece.n - i > 4096) break; /* far back: pack it again rather than search for long */
     }

@@ -40,7 +40,9 @@ const char *xg_piece_refuses(const xg_plan *p, const xg_piece *c) {
     if (c->kind == XG_PIECE_DW_W)
         return kind == XG_TK_DW && c->bytes == taps * xg_ceil_div(ch, icp) * icp ? NULL
                                                                                  : "wrong size";
-    if (c->i0 >= c->i1 || c->i1 > in[3] || c->i0 % icp)
+    if (c->fold && (c->i0 || c->i1 != in[3] * w.kw || !xg_may_fold(g, p->machine, c->node)))
+        return "it cannot be folded";
+    if (c->i0 >= c->i1 || (!c->fold && c->i1 > in[3]) || c->i0 % icp)
         return "its input channels do not exist or are not aligned";
     uint64_t words =
         (uint64_t)xg_ceil_div(ch, ocp) * taps * (uint64_t)xg_ceil_div(c->i1 - c->i0, icp);
@@ -71,6 +73,7 @@ static const char *check_compute(const xg_plan *p, const xg_core_plan *core, con
         return t->i0 < n->nin && in->tensor == n->in[t->i0] ? NULL : "wrong operand";
     if (in->tensor != n->in[0]) return "its input buffer holds another tensor";
     xg_slice need = xg_need(p->graph, n, 0, &t->s);
+    if (in->fold) need = xg_folded(p->graph, n, need, t->s.w0, t->s.w1);
     if (kind == XG_TK_CONV) need.c0 = t->i0, need.c1 = t->i1;
     if (!slice_in(&need, &in->s)) return "its input buffer holds too little";
     if (kind == XG_TK_ELEW) {
@@ -103,6 +106,10 @@ const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg
         if (t->tensor == XG_NONE || !p->place[t->tensor].placed)
             return "its tensor has no place in DDR";
         if (!is_map(b)) return "its buffer holds no map";
+        if (b->fold && (t->kind == XG_TASK_SAVE || t->node == XG_NONE ||
+                        !xg_may_fold(p->graph, p->machine, t->node) ||
+                        xg_nodep(p->graph, t->node)->in[0] != t->tensor))
+            return "it cannot be folded";
         return b->tensor != t->tensor || slice_in(&t->s, &b->s)
                    ? NULL
                    : "its slice does not lie in its buffer";

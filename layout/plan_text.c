@@ -47,8 +47,8 @@ static void print_pieces(const xg_plan *p, xg_buf *out) {
             put_tensor(p, "tensor", c->node, out);
         else
             put_name(out, "node", xg_nodep(p->graph, c->node)->name);
-        xg_putf(out, " c=[%u,%u] i=[%u,%u] addr=%u bytes=%u\n", c->c0, c->c1, c->i0, c->i1, c->addr,
-                c->bytes);
+        xg_putf(out, " c=[%u,%u] i=[%u,%u] fold=%u addr=%u bytes=%u\n", c->c0, c->c1, c->i0, c->i1,
+                c->fold, c->addr, c->bytes);
     }
 }
 
@@ -60,11 +60,11 @@ static void put_index(xg_buf *out, uint32_t v, const char *after) {
 }
 
 static void print_buffer(const xg_plan *p, uint32_t i, const xg_buffer *b, xg_buf *out) {
-    xg_putf(
-        out,
-        "buffer %u mem=%u size=%u addr=%u live=[%u,%u] stage=[%u,%u] ahead=%u il=%u row=%u pix=%u",
-        i, b->mem, b->size, b->addr, b->first, b->last, b->soft_first, b->soft_last, b->ahead,
-        b->il, b->row, b->pix);
+    xg_putf(out,
+            "buffer %u mem=%u size=%u addr=%u live=[%u,%u] stage=[%u,%u] ahead=%u fold=%u il=%u "
+            "row=%u pix=%u",
+            i, b->mem, b->size, b->addr, b->first, b->last, b->soft_first, b->soft_last, b->ahead,
+            b->fold, b->il, b->row, b->pix);
     put_tensor(p, "tensor", b->tensor, out);
     put_slice(&b->s, out);
     xg_puts(out, "\n");
@@ -204,8 +204,8 @@ static xg_status parse_piece(parser *ps) {
     xg_status st = parse_word(ps, xg_line_key(&ps->r.line, "kind"), piece_names,
                               XG_COUNT(piece_names), &c.kind);
     bool tensor = c.kind == XG_PIECE_TENSOR;
-    const char *const keys[] = {"addr", "bytes"};
-    uint32_t *const to[] = {&c.addr, &c.bytes};
+    const char *const keys[] = {"addr", "bytes", "fold"};
+    uint32_t *const to[] = {&c.addr, &c.bytes, &c.fold};
     if (st == XG_OK)
         st = get_name(ps, tensor ? "tensor" : "node", tensor ? &ps->tensors : &ps->nodes, true,
                       &c.node);
@@ -263,8 +263,8 @@ static xg_status parse_core(parser *ps) {
 static xg_status parse_buffer(parser *ps) {
     xg_buffer b = {.parent = XG_NONE};
     uint32_t mem = 0, live[2] = {0}, stage[2] = {0};
-    const char *const keys[] = {"mem", "size", "addr", "ahead", "il", "row", "pix"};
-    uint32_t *const to[] = {&mem, &b.size, &b.addr, &b.ahead, &b.il, &b.row, &b.pix};
+    const char *const keys[] = {"mem", "size", "addr", "ahead", "fold", "il", "row", "pix"};
+    uint32_t *const to[] = {&mem, &b.size, &b.addr, &b.ahead, &b.fold, &b.il, &b.row, &b.pix};
     xg_status st = get_all(ps, keys, to, XG_COUNT(keys));
     if (st == XG_OK) st = get_list(ps, "live", 2, live);
     if (st == XG_OK) st = get_list(ps, "stage", 2, stage);

@@ -51,7 +51,9 @@ typedef struct xg_buffer {
     uint32_t il, row, pix; /* view constants, words */
     uint32_t parent;       /* XG_NONE, or the buffer that this one is a part of */
     uint32_t offset;       /* words from the parent's address */
-    bool stays; /* a whole tensor that later groups read: placed from the top of the memory */
+    uint32_t fold; /* 1: kernel columns are channels (xg_folded); s has output columns and kw * C
+                      channels */
+    bool stays;    /* a whole tensor that later groups read: placed from the top of the memory */
 } xg_buffer;
 
 typedef enum xg_piece_kind {
@@ -67,6 +69,7 @@ typedef struct xg_piece {
     uint32_t node;   /* TENSOR: the tensor */
     uint32_t c0, c1; /* output channels */
     uint32_t i0, i1; /* CONV_W: input channels of the chunk */
+    uint32_t fold;   /* CONV_W: 1: [kh][1][kw * C] instead of [kh][kw][C] */
     uint32_t addr, bytes;
 } xg_piece;
 

@@ -223,16 +223,17 @@ static uint32_t operand_buffer(gen *g, uint32_t tensor) {
  */
 
 static uint32_t conv_block_words(const gen *g, const xg_node *n, uint32_t c0, uint32_t c1,
-                                 uint32_t i0, uint32_t i1) {
+                                 uint32_t i0, uint32_t i1, bool fold) {
     xg_window w = xg_node_window(n);
     uint32_t groups = (uint32_t)xg_ceil_div(c1 - c0, g->m->tile.ocp);
-    return groups * (uint32_t)(w.kh * w.kw) * (uint32_t)xg_ceil_div(i1 - i0, g->m->tile.icp);
+    return groups * (uint32_t)(w.kh * (fold ? 1 : w.kw)) *
+           (uint32_t)xg_ceil_div(i1 - i0, g->m->tile.icp);
 }
 
 static uint32_t conv_weights(gen *g, uint32_t node, uint32_t c0, uint32_t c1, uint32_t i0,
-                             uint32_t i1) {
+                             uint32_t i1, bool fold) {
     const xg_node *n = xg_nodep(g->g, node);
-    uint32_t words = conv_block_words(g, n, c0, c1, i0, i1);
+    uint32_t words = conv_block_words(g, n, c0, c1, i0, i1, fold);
     uint32_t banks = (uint32_t)xg_min(c1 - c0, g->m->tile.ocp);
     xg_piece want = {.kind = XG_PIECE_CONV_W,
                      .node = node,
@@ -240,6 +241,7 @@ static uint32_t conv_weights(gen *g, uint32_t node, uint32_t c0, uint32_t c1, ui
                      .c1 = c1,
                      .i0 = i0,
                      .i1 = i1,
+                     .fold = fold,
                      .bytes = words * banks * g->m->tile.icp};
     return request_piece(g, &want, XG_MEM_W, words);
 }
@@ -264,6 +266,47 @@ static uint32_t psum_buffer(gen *g, const xg_slice *s, uint32_t stage) {
     return add_buffer(g, b, stage);
 }
 
+/* The folded view of the convolution's input for the columns of s, loaded when it is not there. */
+static uint32_t request_folded(gen *g, uint32_t node, const xg_slice *s) {
+    const xg_node *n = xg_nodep(g->g, node);
+    const local *in = local_of(g, n->in[0]);
+    xg_slice f = xg_folded(g->g, n, in->need, s->w0, s->w1);
+    uint32_t stage = g->b->stage + 1;
+    cached *hit = find(g, n->in[0], &f, in->il, XG_NONE);
+    if (hit) {
+        hit->age = ++g->clock;
+        return hit->buffer;
+    }
+    uint32_t ahead = (uint32_t)xg_clamp(g->stages_in_tile, 2, PREFETCH);
+    uint32_t buf = add_map_buffer(g, n->in[0], &f, in->il, stage, ahead);
+    buffer_at(g, buf)->fold = 1;
+    xg_task t = blank(XG_TASK_LOAD, stage);
+    t.node = node;
+    t.tensor = n->in[0];
+    t.s = f;
+    t.out = buf;
+    add_task(g, t);
+    remember(g, (cached){.tensor = n->in[0], .il = in->il, .s = f, .piece = XG_NONE, .buffer = buf},
+             false);
+    return buf;
+}
+
+/* One block of output channels with kernel columns as channels. */
+static void conv_block_folded(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
+    const xg_node *n = xg_nodep(g->g, node);
+    xg_task t = blank(XG_TASK_CONV, 0);
+    t.p = params(g, node, s->c0, s->c1);
+    t.in = request_folded(g, node, s);
+    t.i1 = buffer_at(g, t.in)->s.c1;
+    t.w = conv_weights(g, node, s->c0, s->c1, 0, t.i1, true);
+    t.stage = ++g->b->stage;
+    t.node = node;
+    t.tensor = n->out[0];
+    t.s = *s;
+    t.out = out;
+    add_task(g, t);
+}
+
 /* One block of output channels of a convolution: all chunks of its input channels. */
 static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
     const xg_node *n = xg_nodep(g->g, node);
@@ -284,7 +327,7 @@ static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
             part.c0 = part.c0 / icp * icp;
         uint32_t src = in->inside ? in->buffer : request_slice(g, n->in[0], &part, in->il);
         xg_task t = blank(XG_TASK_CONV, 0);
-        t.w = conv_weights(g, node, s->c0, s->c1, i0, i1);
+        t.w = conv_weights(g, node, s->c0, s->c1, i0, i1, false);
         t.stage = ++g->b->stage;
         if (psum == XG_NONE && step < hi - lo) psum = psum_buffer(g, s, t.stage);
         t.node = node;
@@ -304,13 +347,18 @@ static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
 
 static void conv_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
     uint32_t step = g->grp->strategy.tile_oc;
+    uint32_t in = xg_nodep(g->g, node)->in[0];
+    bool fold = g->grp->strategy.fold && node == g->grp->node[0] && g->b->staying[in] == XG_NONE;
     if (!step) step = s->c1 - s->c0;
     if (xg_ai(xg_nodep(g->g, node), XG_ATTR_group) > 1) step = g->m->tile.ocp;
     for (uint32_t c = s->c0; c < s->c1; c += step) {
         xg_slice part = *s;
         part.c0 = c;
         part.c1 = (uint32_t)xg_min(c + step, s->c1);
-        conv_block(g, node, &part, out);
+        if (fold)
+            conv_block_folded(g, node, &part, out);
+        else
+            conv_block(g, node, &part, out);
     }
 }
 

@@ -1,0 +1,75 @@
+/* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
+ * plan faster. */
+#include "layout/plan_types.h"
+
+#include <string.h>
+
+xg_status xg_plan_cycles(xg_arena *a, const xg_plan *p, uint64_t *cycles) {
+    xg_program *scratch = xg_new(a, xg_program);
+    *cycles = 0;
+    for (uint32_t s = 0; s < p->segment.n; s++) {
+        xg_segment seg = {xg_newn(a, xg_stream, p->machine->cores), p->machine->cores};
+        xg_times times = {0};
+        xg_status st = XG_OK;
+        for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++) {
+            st = xg_emit_core(p, a, s, c, scratch, &seg.core[c]);
+            if (st == XG_OK) st = xg_add_tokens(a, p->machine, &seg.core[c]);
+        }
+        if (st == XG_OK) st = xg_sim_time(a, p->machine, &seg, NULL, false, &times);
+        if (st != XG_OK) return st;
+        *cycles += times.cycles;
+    }
+    return XG_OK;
+}
+
+typedef struct attempt {
+    xg_selection sel;
+    xg_plan *plan;
+    uint64_t cycles;
+    bool ok;
+} attempt;
+
+/* A strategy that fails is no error while another one works. */
+static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *name,
+                         attempt *t) {
+    xg_ctx *c = xg_arena_ctx(a);
+    size_t diags = xg_diag_count(c);
+    xg_arena *scratch = xg_arena_new(c);
+    xg_status st = xg_select(a, g, m, name, &t->sel);
+    if (st == XG_OK) st = xg_plan_make(a, &t->sel, m, &t->plan);
+    if (st == XG_OK) st = xg_plan_cycles(scratch, t->plan, &t->cycles);
+    xg_arena_free(scratch);
+    t->ok = st == XG_OK;
+    if (!t->ok) xg_diag_truncate(c, diags);
+}
+
+xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
+                       xg_selection *sel, xg_plan **plan) {
+    static const char *const names[] = {"ilp", "greedy", "layer"};
+    if (strcmp(strategy, names[0])) {
+        xg_status st = xg_select(a, g, m, strategy, sel);
+        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+    }
+    attempt t[XG_COUNT(names)] = {0};
+    uint32_t best = XG_NONE;
+    xg_buf note = {.arena = a};
+    for (uint32_t i = 0; i < XG_COUNT(names); i++) {
+        try_strategy(a, g, m, names[i], &t[i]);
+        if (t[i].ok && (best == XG_NONE || t[i].cycles < t[best].cycles)) best = i;
+        if (t[i].ok)
+            xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],
+                    (unsigned long long)t[i].cycles);
+    }
+    if (best == XG_NONE) { /* say why */
+        xg_status st = xg_select(a, g, m, names[2], sel);
+        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+    }
+    *sel = *t[best].plan->sel;
+    *plan = t[best].plan;
+    (*plan)->sel = sel;
+    sel->strategy = "ilp";
+    sel->note =
+        xg_strf(a, "%s; %s%s%s", t[0].ok && t[0].sel.note[0] ? t[0].sel.note : "ilp: no plan",
+                note.p, best ? "; built from " : "", best ? names[best] : "");
+    return XG_OK;
+}
