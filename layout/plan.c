@@ -230,6 +230,8 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
             if (st != XG_OK) return st;
             release(mk, gi);
         }
+    for (uint32_t t = 0; t < p->graph->tensor.n; t++)
+        for (uint32_t c = 0; c < p->machine->cores; c++) release_buffer(&mk->builder[c], t);
     xg_plan_step step = {true, p->segment.n, first, last};
     xg_push(p->arena, &p->segment, seg);
     xg_push(p->arena, &p->step, step);

@@ -44,6 +44,7 @@ const char *xg_piece_refuses(const xg_plan *p, const xg_piece *c) {
         return "it cannot be folded";
     if (c->i0 >= c->i1 || (!c->fold && c->i1 > in[3]) || c->i0 % icp)
         return "its input channels do not exist or are not aligned";
+    if (c->fold) taps = (uint32_t)w.kh;
     uint64_t words =
         (uint64_t)xg_ceil_div(ch, ocp) * taps * (uint64_t)xg_ceil_div(c->i1 - c->i0, icp);
     return kind == XG_TK_CONV && c->bytes == words * (uint64_t)xg_min(ch, ocp) * icp ? NULL
