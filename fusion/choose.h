@@ -13,7 +13,7 @@ typedef struct xg_chooser {
     xg_uses uses;
     const char **refused; /* [nodes] NULL: the accelerator runs it */
     bool *taken;          /* [nodes] already in a group */
-    bool images; /* one image a core: the batch has at least as many images as there are cores */
+    const char *patterns; /* the user's pattern file, or NULL: the shipped library */
 } xg_chooser;
 
 void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,

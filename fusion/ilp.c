@@ -10,6 +10,7 @@
  */
 #include "fusion/choose.h"
 #include "fusion/mip.h"
+#include "fusion/patterns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -140,19 +141,24 @@ static void add_candidate(ilp *s, const uint32_t *node, uint32_t n, const char *
     xg_push(s->a, &s->cand, c);
 }
 
-static void find_candidates(ilp *s) {
-    enum { LONGEST = 4 };
+/* Every node alone, and what the pattern library matches. */
+static xg_status find_candidates(ilp *s) {
+    const xg_patterns *library;
+    xg_candidates found = {0};
+    bool *accel = xg_newn(s->a, bool, s->g->node.n + 1);
     for (uint32_t i = 0; i < s->g->node.n; i++) {
-        uint32_t chain[LONGEST] = {i}, n = 1;
-        add_candidate(s, chain, 1, "single");
-        xg_tile_kind k = xg_node_tile_kind(s->g, xg_nodep(s->g, i));
-        if (s->c->refused[i] || (k != XG_TK_CONV && k != XG_TK_DW)) continue;
-        for (uint32_t next; n < LONGEST && (next = xg_follower(s->c, chain[n - 1])) != XG_NONE;) {
-            if (s->segment[next] != s->segment[i]) break;
-            chain[n++] = next;
-            add_candidate(s, chain, n, xg_ops_name(s->c, chain, n));
-        }
+        accel[i] = !s->c->refused[i];
+        add_candidate(s, &i, 1, "single");
     }
+    xg_status st = xg_patterns_load(s->a, s->c->patterns, &library);
+    if (st == XG_OK) st = xg_match(s->a, s->g, accel, library, &found, NULL);
+    for (uint32_t i = 0; st == XG_OK && i < found.n; i++) {
+        bool together = true;
+        for (uint32_t k = 1; k < found.v[i].nnode; k++)
+            together = together && s->segment[found.v[i].node[k]] == s->segment[found.v[i].node[0]];
+        if (together) add_candidate(s, found.v[i].node, found.v[i].nnode, found.v[i].pattern);
+    }
+    return st;
 }
 
 typedef struct maker {
@@ -478,14 +484,15 @@ xg_status xg_select_ilp(xg_chooser *c) {
     order_nodes(s);
     find_choices(s);
     join_concats(s);
-    find_candidates(s);
+    xg_status st = find_candidates(s);
+    if (st != XG_OK) return st;
     find_variants(s);
     add_tensor_columns(s);
     add_covers(s);
     add_agreement(s);
     add_capacity(s);
     xg_mip_result r;
-    xg_status st = xg_mip_solve(s->mip, PIVOTS, NODES, &r);
+    st = xg_mip_solve(s->mip, PIVOTS, NODES, &r);
     if (st != XG_OK) return st;
     if (!r.feasible)
         return xg_error(xg_arena_ctx(c->a), XG_LIMIT, "",

@@ -185,6 +185,9 @@ static bool add_binary(net *t, uint32_t x, bool mul, bool repeat) {
     for (uint32_t tries = 0; tries < 12 && other == XG_NONE; tries++) {
         uint32_t c = t->made[pick(t, 0, t->n - 1)];
         const xg_tensor *a = xg_tensorp(t->g, x), *b = xg_tensorp(t->g, c);
+        float ratio =
+            a->quant->scale[0] / b->quant->scale[0]; /* adders align operands over few bits */
+        if (!mul && (ratio > 4096.0f || ratio < 1 / 4096.0f)) continue;
         if (!repeat && same_shape(a, b)) other = c;
         if (repeat && b->dim[1] == 1 && b->dim[2] == 1 && a->dim[3] == b->dim[3]) other = c;
     }
