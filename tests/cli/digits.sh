@@ -56,7 +56,8 @@ for file in "${machines[@]}"; do
     one int8 "$machine" "$data/digits_qdq.onnx"
     one float "$machine" "$data/digits.onnx" --calib "$data/calibration_images.npy"
 done
-one layerwise zu9 "$data/digits_qdq.onnx" --strategy layer
+one layer zu9 "$data/digits_qdq.onnx" --strategy layer
+one greedy zu9 "$data/digits_qdq.onnx" --strategy greedy
 one batch3 zu9 "$data/digits_qdq.onnx" --batch 3
 
 # The text form gives the same bytes back; and the verdict can fail: the first convolution's outputs
