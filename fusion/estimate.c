@@ -58,6 +58,7 @@ static bool spread(est *e) {
         xg_slice have = local_of(e, n->out[0])->need;
         for (uint32_t o = 0; o < map_operands(e->g, n); o++) {
             xg_slice need = xg_need(e->g, n, o, &have);
+            need.c0 = need.c0 / e->m->tile.icp * e->m->tile.icp;
             est_local *l = local_of(e, n->in[o]);
             if (!l) return false;
             if (l->need.h1)

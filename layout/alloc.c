@@ -75,8 +75,8 @@ static uint32_t first_alive(const xg_core_plan *core, uint32_t lowest, uint32_t 
     return lowest;
 }
 
-/* Halves the wish until the buffer fits; without any wish at last. */
-static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size,
+/* Halves the wish until the buffer fits; without any wish at last, or (hard) at once. */
+static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size, bool hard,
                           span *taken) {
     xg_buffer *buf = &core->buffer.v[b];
     if (buf->parent != XG_NONE) {
@@ -84,24 +84,32 @@ static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint3
         return true;
     }
     if (buf->stays) return true; /* placed by stay.c */
-    for (;; buf->ahead /= 2) {
+    for (; !hard; buf->ahead /= 2) {
         if (place_buffer(core, lowest, b, size, true, taken)) return true;
         if (!buf->ahead) break;
     }
+    buf->ahead = 0;
     return place_buffer(core, lowest, b, size, false, taken);
 }
 
+static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bool hard,
+                      span *taken) {
+    uint32_t size[XG_TILE_MEMS] = {0}, lowest = 0;
+    for (uint8_t mem = XG_MEM_FM; mem < XG_TILE_MEMS; mem++) size[mem] = memory_size(m, mem);
+    for (uint32_t b = from; b < core->buffer.n; b++) {
+        lowest = first_alive(core, lowest, b);
+        if (!place_somehow(core, lowest, b, size[core->buffer.v[b].mem], hard, taken)) return false;
+    }
+    return true;
+}
+
+/* When wishes have scattered small buffers so that a large one finds no room, the group is placed
+ * without any. */
 xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     span *taken = xg_newn(tmp, span, core->buffer.n);
-    uint32_t size[XG_TILE_MEMS] = {0}, lowest = 0;
-    for (uint8_t mem = XG_MEM_FM; mem < XG_TILE_MEMS; mem++)
-        size[mem] = memory_size(p->machine, mem);
-    xg_status st = XG_OK;
-    for (uint32_t b = from; b < core->buffer.n && st == XG_OK; b++) {
-        lowest = first_alive(core, lowest, b);
-        if (!place_somehow(core, lowest, b, size[core->buffer.v[b].mem], taken)) st = XG_LIMIT;
-    }
+    bool ok = place_all(p->machine, core, from, false, taken) ||
+              place_all(p->machine, core, from, true, taken);
     xg_arena_free(tmp);
-    return st;
+    return ok ? XG_OK : XG_LIMIT;
 }
