@@ -1,3 +1,4 @@
+#include "isa/tile_fast.h"
 #include "isa/tile_operands.h"
 
 size_t xg_tile_conv_length(const xg_machine *m) {
@@ -12,6 +13,7 @@ void xg_tile_state_init(xg_arena *a, xg_state *s) {
     k->patch = xg_newn(a, int16_t, 2 * n);
     k->sums = xg_newn(a, int32_t, XG_TILE_DIM_MAX + t->icp);
     k->taps = xg_newn(a, int8_t, (size_t)t->pool_kernel_max * t->pool_kernel_max + 1);
+    xg_tile_fast_init(a, s->machine, &k->fast);
     s->scratch = k;
 }
 

@@ -1,4 +1,5 @@
 #include "isa/datapath.h"
+#include "isa/tile_fast.h"
 #include "isa/tile_operands.h"
 
 #include <stdio.h>
@@ -163,6 +164,8 @@ static const char *pixels(conv *c, uint32_t r, uint32_t x) {
 }
 
 const char *xg_tile_conv(xg_state *s, const xg_tile_operands *d) {
+    uint32_t r = 0, first = 0; /* where the vector form stops is the start of a pair of pixels */
+    if (xg_tile_fast_conv(s, d, &r, &first)) return NULL;
     conv c = {.s = s, .d = d, .k = s->scratch, .dot = pick_dot()};
     c.depth = (size_t)d->in->f[XG_F(CONV, icw)] * s->machine->tile.icp;
     c.n = (size_t)d->win.kh * d->win.kw * c.depth;
@@ -173,8 +176,8 @@ const char *xg_tile_conv(xg_state *s, const xg_tile_operands *d) {
     gather_weights(&c);
     for (uint32_t p = 0; p < PIXELS; p++)
         memset(c.k->patch + p * c.ld, 0, c.ld * sizeof *c.k->patch);
-    for (uint32_t r = 0; r < d->out.rows; r++)
-        for (uint32_t x = 0; x < d->out.cols; x += PIXELS) {
+    for (; r < d->out.rows; r++, first = 0)
+        for (uint32_t x = first; x < d->out.cols; x += PIXELS) {
             const char *why = pixels(&c, r, x);
             if (why) return why;
         }

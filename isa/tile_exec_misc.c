@@ -1,4 +1,5 @@
 #include "isa/datapath.h"
+#include "isa/tile_fast.h"
 #include "isa/tile_operands.h"
 
 #include <string.h>
@@ -52,6 +53,7 @@ static void dw_pixel(xg_state *s, const xg_tile_operands *d, uint32_t r, uint32_
 }
 
 const char *xg_tile_dwconv(xg_state *s, const xg_tile_operands *d) {
+    if (xg_tile_fast_dwconv(s, d)) return NULL;
     for (uint32_t r = 0; r < d->out.rows; r++)
         for (uint32_t x = 0; x < d->out.cols; x++) dw_pixel(s, d, r, x);
     return NULL;
@@ -93,6 +95,7 @@ const char *xg_tile_pool(xg_state *s, const xg_tile_operands *d) {
     xg_dp_pool p = {f[XG_F(POOLINIT, kind)],   f[XG_F(POOLINIT, count)], f[XG_F(POOLINIT, mult)],
                     f[XG_F(POOLINIT, shift)],  f[XG_F(POOLINIT, mult2)], f[XG_F(POOLINIT, zp_in)],
                     f[XG_F(POOLINIT, zp_out)], f[XG_F(POOLINIT, lo)],    f[XG_F(POOLINIT, hi)]};
+    if (xg_tile_fast_pool(s, d, &p)) return NULL;
     for (uint32_t r = 0; r < d->out.rows; r++)
         for (uint32_t x = 0; x < d->out.cols; x++) {
             if (p.kind == 0)
@@ -110,6 +113,7 @@ const char *xg_tile_elew(xg_state *s, const xg_tile_operands *d) {
         f[XG_F(ELEWINIT, zp_out)],  f[XG_F(ELEWINIT, lo)],      f[XG_F(ELEWINIT, hi)],
         f[XG_F(ELEWINIT, mult_a)],  f[XG_F(ELEWINIT, shift_a)], f[XG_F(ELEWINIT, mult_b)],
         f[XG_F(ELEWINIT, shift_b)], f[XG_F(ELEWINIT, mult_o)],  f[XG_F(ELEWINIT, shift_o)]};
+    if (xg_tile_fast_elew(s, d, &e)) return NULL;
     for (uint32_t r = 0; r < d->out.rows; r++)
         for (uint32_t x = 0; x < d->out.cols; x++) {
             const int8_t *a = (const int8_t *)at(s, &d->a, r, x),

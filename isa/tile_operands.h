@@ -74,6 +74,7 @@ typedef struct xg_tile_scratch {
     int16_t *patch;   /* taps x channels of a few pixels */
     int32_t *sums;    /* [channels] of one pixel */
     int8_t *taps;     /* taps of one channel */
+    struct xg_tile_fast *fast; /* the vector forms' own (isa/tile_fast.h) */
 } xg_tile_scratch;
 
 typedef const char *xg_tile_fn(xg_state *s, const xg_tile_operands *d);
