@@ -94,7 +94,7 @@ typedef struct xg_fast_mean {
 
 /* ---- dot products ---------------------------------------------------------------------------- */
 
-enum { XG_FAST_ROWS = 6, XG_FAST_COLS = 64 };
+enum { XG_FAST_ROWS = 6, XG_FAST_COLS = 64, XG_FAST_RUN = 128 };
 
 /* Weights of one group, in the form that a level's tile() reads.
  *   dot   int16 [o][ld], centred, zero beyond k
@@ -126,7 +126,8 @@ typedef struct xg_fast_isa {
                  int32_t *out);
     /* u ^ flip of n bytes: as bytes in place, or centred into wide. */
     void (*patch)(uint8_t *raw, int64_t n, uint8_t flip, int32_t off, int16_t *wide);
-    /* acc[c - first] = start[c] + sum for channels [first, first + n). */
+    /* acc[c - first] = start[c] + sum for channels [first, first + n), n <=
+     * XG_FAST_RUN. */
     void (*depthwise)(const xg_fast_taps *t, const int32_t *start, int64_t first, int64_t n,
                       int32_t *acc);
     /* out[i] = low byte of the result for acc[i], channel first + i. */

@@ -265,29 +265,49 @@ static void grouped(const job *j) {
 
 /* ---- depthwise ------------------------------------------------------------------------------- */
 
-/* One input and one output channel a group: the channels of a pixel side by side. */
-static void depthwise(const job *j) {
-    enum { RUN = 64 };
+/* First channel of the map under each window position of an output pixel, NULL outside. */
+static void find_taps(const job *j, int64_t n, int64_t oy, int64_t ox, const uint8_t **x) {
+    const xg_conv_dims *d = &j->d;
+    const xg_window *v = &d->win;
+    int64_t iy = oy * v->sh - v->pt;
+    for (int64_t r = 0; r < v->kh; r++, iy += v->dh) {
+        const bool inside = iy >= 0 && iy < d->h;
+        const uint8_t *row = inside ? j->x + (n * d->h + iy) * d->w * d->c : NULL;
+        int64_t ix = ox * v->sw - v->pl;
+        for (int64_t s = 0; s < v->kw; s++, ix += v->dw)
+            *x++ = inside && ix >= 0 && ix < d->w ? row + ix * d->c : NULL;
+    }
+}
+
+/* Centred weights as [r, s][c]. */
+static int16_t *tap_weights(const job *j) {
     const xg_conv_dims *d = &j->d;
     const xg_fast_type t = xg_fast_type_of(j->wt);
-    int16_t *w = xg_newn(j->k->scratch, int16_t, (size_t)(d->k * d->c)); /* [r, s][c] */
-    int32_t *none = xg_newn(j->k->scratch, int32_t, (size_t)d->c), acc[RUN];
-    const uint8_t **x = xg_newn(j->k->scratch, const uint8_t *, (size_t)d->k);
+    int16_t *w = xg_newn(j->k->scratch, int16_t, (size_t)(d->k * d->c));
     for (int64_t c = 0; c < d->c; c++)
         for (int64_t i = 0; i < d->k; i++)
             w[i * d->c + c] = (int16_t)((j->w[c * d->k + i] ^ t.flip) - t.off - weight_zp(j, c));
-    const xg_fast_taps taps = {x, w, d->k, d->c, j->xt.flip, j->xt.off + j->xa.zp};
-    for (int64_t p = 0; p < d->pixels; p++) {
-        for (int64_t i = 0; i < d->k; i++) {
-            int64_t from = xg_conv_source(d, p, i / d->win.kw, i % d->win.kw);
-            x[i] = from < 0 ? NULL : j->x + from;
-        }
-        for (int64_t c = 0; c < d->c; c += RUN) {
-            const int64_t n = xg_min(RUN, d->c - c);
-            j->isa->depthwise(&taps, j->bias ? j->bias : none, c, n, acc);
-            j->isa->requantise(&j->rq, acc, c, n, j->y + p * d->c + c);
-        }
-    }
+    return w;
+}
+
+/* One input and one output channel a group: the channels of a pixel side by side. */
+static void depthwise(const job *j) {
+    const xg_conv_dims *d = &j->d;
+    int32_t *none = xg_newn(j->k->scratch, int32_t, (size_t)d->c), acc[XG_FAST_RUN];
+    const uint8_t **x = xg_newn(j->k->scratch, const uint8_t *, (size_t)d->k);
+    const xg_fast_taps taps = {x, tap_weights(j), d->k, d->c, j->xt.flip, j->xt.off + j->xa.zp};
+    const int32_t *start = j->bias ? j->bias : none;
+    uint8_t *y = j->y;
+    for (int64_t n = 0; n < d->n; n++)
+        for (int64_t oy = 0; oy < d->oh; oy++)
+            for (int64_t ox = 0; ox < d->ow; ox++, y += d->c) {
+                find_taps(j, n, oy, ox, x);
+                for (int64_t c = 0; c < d->c; c += XG_FAST_RUN) {
+                    const int64_t run = xg_min(XG_FAST_RUN, d->c - c);
+                    j->isa->depthwise(&taps, start, c, run, acc);
+                    j->isa->requantise(&j->rq, acc, c, run, y + c);
+                }
+            }
 }
 
 bool xg_fast_conv(const xg_kernel *k, const xg_fast_isa *isa) {

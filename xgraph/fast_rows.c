@@ -101,8 +101,8 @@ BODY void requantise_stages(const xg_fast_rq *q, const int32_t *restrict acc, in
     }
 }
 
-BODY void requantise_body(const xg_fast_rq *q, const int32_t *acc, int64_t first, int64_t n,
-                          uint8_t *out, bool sra) {
+BODY void requantise_run(const xg_fast_rq *q, const int32_t *acc, int64_t first, int64_t n,
+                         uint8_t *out, bool sra) {
     switch (q->how) {
     case XG_FAST_F32:
         requantise_f32(q, acc, first, n, out);
@@ -123,6 +123,16 @@ BODY void requantise_body(const xg_fast_rq *q, const int32_t *acc, int64_t first
         for (int64_t i = 0; i < n; i++)
             out[i] = (uint8_t)xg_rq_apply(q->record, q->rq[first + i], acc[i], q->zp, q->lo, q->hi);
     }
+}
+
+/* Runs of 64 and 16 channels have a constant length, so that they need no tail. */
+BODY void requantise_body(const xg_fast_rq *q, const int32_t *acc, int64_t first, int64_t n,
+                          uint8_t *out, bool sra) {
+    for (; n >= 64; n -= 64, acc += 64, first += 64, out += 64)
+        requantise_run(q, acc, first, 64, out, sra);
+    for (; n >= 16; n -= 16, acc += 16, first += 16, out += 16)
+        requantise_run(q, acc, first, 16, out, sra);
+    if (n > 0) requantise_run(q, acc, first, n, out, sra);
 }
 
 /* ---- element-wise ---------------------------------------------------------------------------- */
@@ -280,20 +290,29 @@ BODY void patch_body(uint8_t *restrict raw, int64_t n, uint8_t flip, int32_t off
         for (int64_t i = 0; i < n; i++) raw[i] = (uint8_t)(raw[i] ^ flip);
 }
 
-BODY void depthwise_body(const xg_fast_taps *t, const int32_t *restrict start, int64_t first,
-                         int64_t n, int32_t *restrict acc) {
+/* n channels; a constant n lets the sums stay in registers. */
+BODY void depthwise_run(const xg_fast_taps *t, const int32_t *restrict start, int64_t first,
+                        int64_t n, int32_t *restrict acc) {
     const uint8_t flip = t->flip;
     const int32_t off = t->off;
-    for (int64_t c = 0; c < n; c++) acc[c] = start[first + c];
+    int32_t sum[32];
+    for (int64_t c = 0; c < n; c++) sum[c] = start[first + c];
     for (int64_t i = 0; i < t->n; i++) {
         if (!t->x[i]) continue;
         const uint8_t *restrict x = t->x[i] + first;
         const int16_t *restrict w = t->w + i * t->channels + first;
         for (int64_t c = 0; c < n; c++) {
             int16_t v = (int16_t)((x[c] ^ flip) - off);
-            acc[c] += v * w[c];
+            sum[c] += v * w[c];
         }
     }
+    for (int64_t c = 0; c < n; c++) acc[c] = sum[c];
+}
+
+BODY void depthwise_body(const xg_fast_taps *t, const int32_t *start, int64_t first, int64_t n,
+                         int32_t *acc) {
+    for (; n >= 32; n -= 32, first += 32, acc += 32) depthwise_run(t, start, first, 32, acc);
+    if (n > 0) depthwise_run(t, start, first, n, acc);
 }
 
 BODY void max_body(const uint8_t *restrict x, uint8_t flip, int64_t n, uint8_t *restrict max) {
