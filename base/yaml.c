@@ -382,7 +382,10 @@ static void log_line(cyaml_log_t severity, void *ctx, const char *fmt, va_list a
     if (k->depth >= XG_COUNT(k->name)) return;
     const char *quote = strchr(s, '\'');
     const char *mark = strstr(s, "(line: ");
-    if (quote)
+    unsigned entry_number; /* from 1; the index counts from 0 */
+    if (sscanf(s, "  in sequence entry '%u'", &entry_number) == 1)
+        snprintf(k->name[k->depth], sizeof k->name[0], "[%u]", entry_number - 1);
+    else if (quote)
         snprintf(k->name[k->depth], sizeof k->name[0], "%.*s", (int)strcspn(quote + 1, "'"),
                  quote + 1);
     if (!k->depth && mark) sscanf(mark, "(line: %u, column: %u)", &k->line, &k->column);
@@ -402,10 +405,10 @@ static xg_status explain(const xg_yaml *y, const complaint *k) {
     uint32_t inner = (unknown || missing) && k->depth ? 1 : 0;
     xg_buf path = {.arena = y->arena};
     for (uint32_t i = k->depth; i-- > inner;)
-        if (k->name[i][0]) xg_putf(&path, "%s%s", path.n ? "." : "", k->name[i]);
+        if (k->name[i][0])
+            xg_putf(&path, "%s%s", path.n && k->name[i][0] != '[' ? "." : "", k->name[i]);
     const char *parent = path.n ? xg_strdup(y->arena, path.p) : "";
     if (unknown) {
-        /* the key's value is in the index: look for it by its end when a list is on the way */
         if (path.n)
             xg_putf(&path, ".%s", unknown);
         else

@@ -46,6 +46,10 @@ static void test_malformed(void **state) {
     } rows[] = {
         {"patterns: []\n", ":1:11", "patterns", XG_INPUT},
         {"pattern: 1\n", ":1:10", "unknown field", XG_INPUT},
+        {HEAD "      - {id: a, op: [Conv], opt: true}\n      - {id: b, op: [Lut]}\n", ":4:34",
+         "'patterns[0].vertices[0].opt': unknown field", XG_INPUT},
+        {HEAD "      - {id: a, op: [Conv]}\n      - {op: [Lut]}\n", ":5:9",
+         "'patterns[0].vertices[1].id' is missing", XG_INPUT},
         {HEAD "      - {id: a, op: [Conv]}\n", ":4:7", "found 1, expected 2 to 12", XG_INPUT},
         {HEAD "      - {id: a, op: [Convx]}\n      - {id: b, op: [Lut]}\n", ":4:22",
          "no operator 'Convx'", XG_INPUT},
