@@ -50,8 +50,8 @@ static const char *const add_formula[] = {
     [XG_ADD_MULSHIFT] = "y = round(((a - zp_a) * mult_a + (b - zp_b) * mult_b) / 2^shift_o)",
 };
 static const char *const pool_formula[] = {
-    [XG_POOL_F32] = "window: y = round(clamp(sum of f32((x - zp_in) * mult) / count / mult2 + "
-                    "zp_out)), binary32; whole map: y = round(clamp(f32(sum) * mult))",
+    [XG_POOL_F32] = ("window: y = round(clamp(sum of f32((x - zp_in) * mult) / count / mult2 + "
+                     "zp_out)), binary32; whole map: y = round(clamp(f32(sum) * mult))"),
     [XG_POOL_MULSHIFT] = "y = round(sum * mult / 2^shift)",
     [XG_POOL_DPU] = "y = round(sum * mult / 2^shift)",
     [XG_POOL_EXACT] = "y = half_away((sum of raw values + zp_out * missing taps) / count)",
