@@ -109,6 +109,7 @@ static xg_status given_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, const Xgon
     for (size_t i = 0; fits && s && i < s->n_dim; i++)
         fits = !s->dim[i]->has_dim_value || s->dim[i]->dim_value < 1 ||
                s->dim[i]->dim_value == t->dim[i] || i == 0;
+    if (fits && t->rank && t->dim[0] > 1) x->batch = t->dim[0];
     if (!fits)
         return xg_error(x->c, XG_USAGE, x->file->path,
                         "--shape %s=%s contradicts the sizes that the model states", in->name,
@@ -146,7 +147,9 @@ static xg_status input_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, xg_tensor 
     for (size_t i = 0; i < s->n_dim; i++) {
         const Xgonnx__Dimension *d = s->dim[i];
         t->dim[i] = d->has_dim_value ? d->dim_value : 0;
-        if (t->dim[i] == 0 && i == 0) t->dim[i] = x->o && x->o->batch > 0 ? x->o->batch : 1;
+        bool grows = i == 0 && (t->dim[0] == 0 || t->dim[0] == 1); /* one image: the user may want more */
+        if (grows) t->dim[0] = x->o && x->o->batch > 0 ? x->o->batch : 1;
+        if (grows && t->dim[0] > 1) x->batch = t->dim[0];
         if (t->dim[i] == 0 || t->dim[i] == -1)
             return xg_error(
                 x->c, XG_INPUT, x->file->path,

@@ -30,6 +30,7 @@ typedef struct xg_onnx {
     int64_t opset, ms_opset; /* 0: domain not imported */
     xg_map index;            /* ONNX name -> number in value */
     XG_VEC(xg_ox_value) value;
+    int64_t batch;            /* images when the user asked for several, else 0 */
     XG_VEC(uint32_t) nhwc;    /* by tensor: its NHWC twin, or XG_NONE */
     const Xgonnx__Node *node; /* the one being converted */
     const char *name;         /* its name for people */

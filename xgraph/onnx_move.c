@@ -65,6 +65,12 @@ xg_status xg_ox_reshape_op(xg_onnx *x, int arg) {
         if (__builtin_mul_overflow(known, dim[i], &known))
             return xg_ox_bad(x, "the new shape is too large");
     }
+    /* A model written for one image says 1 where a batch means the number of images. */
+    bool one = x->batch > 1 && n && want[0] == 1 && t->rank && t->dim[0] == x->batch;
+    if (one && (free_axis != XG_NONE || known * x->batch == xg_tensor_elems(t))) {
+        dim[0] = x->batch;
+        known *= x->batch;
+    }
     if (free_axis != XG_NONE) dim[free_axis] = xg_tensor_elems(t) / known;
     return xg_ox_reshape(x, in, dim, n, xg_ox_out(x, 0));
 }
@@ -282,7 +288,7 @@ xg_status xg_ox_split(xg_onnx *x, int arg) {
     return left ? xg_ox_bad(x, "the split leaves %lld elements over", (long long)left) : XG_OK;
 }
 
-/* ---- Gather, Expand, DepthToSpace ---- */
+/* ---- Gather, DepthToSpace ---- */
 
 xg_status xg_ox_gather(xg_onnx *x, int arg) {
     (void)arg;
@@ -304,39 +310,6 @@ xg_status xg_ox_gather(xg_onnx *x, int arg) {
     uint32_t node = xg_ox_node(x, XG_OP_Gather, in, 2, xg_ox_out(x, 0));
     xg_set_ai(xg_nodep(x->g, node), XG_ATTR_axis, axis);
     return xg_ox_done(x, node);
-}
-
-xg_status xg_ox_expand(xg_onnx *x, int arg) {
-    (void)arg;
-    uint32_t in = xg_ox_in(x, 0), n;
-    const int64_t *want;
-    xg_status st = xg_ox_const_ints(x, 1, "the shape", &want, &n);
-    if (st) return st;
-    const xg_tensor *t = xg_ox_tensor(x, in);
-    int64_t dim[XG_RANK_MAX], stride[XG_RANK_MAX], own = 1, count = 1;
-    uint32_t rank = n > t->rank ? n : t->rank;
-    bool same = rank == t->rank;
-    if (rank > XG_RANK_MAX) return xg_ox_refuse(x, "%u axes", rank);
-    for (uint32_t i = rank; i-- > 0;) {
-        int64_t a = i + t->rank >= rank ? t->dim[i + t->rank - rank] : 1,
-                b = i + n >= rank ? want[i + n - rank] : 1;
-        if (b < 1 || (a != b && a != 1 && b != 1))
-            return xg_ox_bad(x, "axis %u: %lld does not expand to %lld", i, (long long)a,
-                             (long long)b);
-        dim[i] = xg_max(a, b);
-        stride[i] = a == 1 ? 0 : own;
-        own *= a;
-        same = same && dim[i] == a;
-        if (__builtin_mul_overflow(count, dim[i], &count) || count > INT32_MAX)
-            return xg_ox_bad(x, "the result is too large");
-    }
-    if (same) return xg_ox_alias(x, 0, in);
-    if (!t->data || t->quant) return xg_ox_refuse(x, "a value that is not constant");
-    size_t size = xg_dtype_bytes(t->dtype);
-    void *data = xg_alloc_array(x->a, (size_t)count, size);
-    xg_strided_copy(data, t->data, size, rank, dim, stride, 0);
-    return xg_ox_alias(x, 0,
-                       xg_graph_add_const(x->g, t->name, t->dtype, (uint8_t)rank, dim, data, NULL));
 }
 
 /* Blocks b x b between channels and space. Depth first (DCR) or columns first (CRD) order of ONNX.
