@@ -201,6 +201,18 @@ static void test_conditions(void **state) {
     uint32_t point = add_conv(&k, x, 1, 1, false), dense = add_conv(&k, x, 3, 2, false);
     uint32_t depth = add_conv(&k, x, 3, 1, true), global = add_pool(&k, XG_OP_AvgPool, x, 0, 1);
     uint32_t sum = add_plain(&k, XG_OP_Add, x, point), scale = add_plain(&k, XG_OP_Mul, global, x);
+    uint32_t narrow = add_pool(&k, XG_OP_MaxPool, x, 1, 1); /* half as wide, as high */
+    xg_window w = {1, 2, 1, 2, 1, 1, 0, 0, 0, 0};
+    xg_set_window(xg_nodep(k.g, xg_tensorp(k.g, narrow)->producer), &w);
+    assert_ok(t->c, xg_node_infer(t->c, k.g, xg_tensorp(k.g, narrow)->producer));
+    assert_true(accepts(t, "op: [MaxPool], map: smaller", k.g, narrow));
+    assert_false(accepts(t, "op: [MaxPool], map: same", k.g, narrow));
+    assert_false(accepts(t, "op: [MaxPool], kernel_min: 2", k.g, narrow));
+    assert_false(accepts(t, "op: [MaxPool], stride_max: 1", k.g, narrow));
+    uint32_t grouped = add_conv(&k, x, 1, 1, false);
+    xg_set_ai(xg_nodep(k.g, xg_tensorp(k.g, grouped)->producer), XG_ATTR_group, 2);
+    assert_false(accepts(t, "op: [PointwiseConv]", k.g, grouped));
+    assert_true(accepts(t, "op: [DenseConv]", k.g, grouped));
     const struct {
         const char *vertex;
         bool want[6]; /* point, dense, depth, global, sum, scale */
@@ -386,6 +398,51 @@ static void test_random_graphs(void **state) {
         if (seen[i] < 10) fail_msg("%s: only %u matches", p->pattern[i].name, seen[i]);
 }
 
+/* What the shipped library does not use: operand numbers, squares, variants whose edges coincide.
+ */
+static const char odd_library[] =
+    "patterns:\n"
+    "  - name: swish\n    vertices:\n      - {id: x, op: [Conv, Lut, MaxPool]}\n"
+    "      - {id: gate, op: [Lut, Clip], optional: true}\n      - {id: y, op: [Add, Mul]}\n"
+    "      - {id: tail, op: [Conv, Lut], optional: true}\n    edges:\n"
+    "      - {from: x, to: y, operand: 1}\n      - {from: x, to: gate}\n"
+    "      - {from: gate, to: y, shape: same}\n      - {from: y, to: tail}\n"
+    "  - name: square\n    vertices:\n      - {id: x, op: [Conv, Lut, Add, Mul]}\n"
+    "      - {id: y, op: [Add, Mul]}\n    edges: [{from: x, to: y, operand: both}]\n"
+    "  - name: second\n    vertices:\n      - {id: x, op: [Conv], optional: true}\n"
+    "      - {id: y, op: [Lut, Clip], optional: true}\n      - {id: z, op: [Mul, Add]}\n"
+    "      - {id: u, op: [Conv, Add]}\n    edges:\n      - {from: x, to: y}\n"
+    "      - {from: y, to: z, operand: 1}\n      - {from: z, to: u, operand: 0}\n"
+    "  - name: diamond\n    vertices:\n      - {id: x, op: [Conv, Lut, Add]}\n"
+    "      - {id: a, op: [Conv, Lut, MaxPool], optional: true}\n"
+    "      - {id: b, op: [Conv, Lut, Clip], optional: true}\n      - {id: y, op: [Add, Mul]}\n"
+    "    edges:\n      - {from: x, to: a}\n      - {from: x, to: b}\n      - {from: a, to: y}\n"
+    "      - {from: b, to: y, shape: same}\n";
+
+static void test_odd_library(void **state) {
+    xg_test *t = *state;
+    const xg_patterns *p;
+    assert_ok(t->c, load_text(t, odd_library, &p));
+    uint32_t seen[4] = {0}, count[4], squares = 0;
+    assert_int_equal(p->npattern, 4);
+    for (uint64_t seed = 5000; seed < 6500; seed++) {
+        xg_arena *a = xg_arena_new(t->c);
+        bool *accel;
+        xg_candidates c;
+        const xg_graph *g = random_graph(a, seed, 16, &accel);
+        assert_non_null(g);
+        compare(t, a, g, accel, p, seed);
+        assert_ok(t->c, xg_match(a, g, accel, p, &c, count));
+        for (uint32_t i = 0; i < 4; i++) seen[i] += count[i];
+        for (uint32_t i = 0; i < c.n; i++)
+            squares += c.v[i].nnode == 2 && !strcmp(c.v[i].pattern, "swish");
+        xg_arena_free(a);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        if (seen[i] < 10) fail_msg("%s: only %u matches", p->pattern[i].name, seen[i]);
+    assert_true(squares > 0);
+}
+
 /* ---- size and hostility ---- */
 
 static bool *all_true(xg_arena *a, uint32_t n) {
@@ -546,6 +603,7 @@ int main(void) {
         TEST(test_outside_readers),
         TEST(test_blocks),
         TEST(test_random_graphs),
+        TEST(test_odd_library),
         TEST(test_long_chain),
         TEST(test_many_paths),
         TEST(test_empty_and_wide),
