@@ -144,14 +144,14 @@ static bool add_op(const char *name, xg_pattern_vertex *v) {
         }
     int op = xg_op_by_name(name);
     if (op < 0) return false;
-    v->ops |= UINT64_C(1) << op;
+    v->ops |= (xg_op_set)1 << op;
     return true;
 }
 
-#define OP_BIT(name) (UINT64_C(1) << XG_OP_##name)
-static const uint64_t window_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool);
-static const uint64_t binary_ops = OP_BIT(Add) | OP_BIT(Mul);
-static const uint64_t group_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool) | OP_BIT(Add) |
+#define OP_BIT(name) ((xg_op_set)1 << XG_OP_##name)
+static const xg_op_set window_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool);
+static const xg_op_set binary_ops = OP_BIT(Add) | OP_BIT(Mul);
+static const xg_op_set group_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool) | OP_BIT(Add) |
                                   OP_BIT(Mul) | OP_BIT(Lut) | OP_BIT(Clip);
 
 static xg_status check_ops(const loader *l, const char *at, const file_vertex *f,
@@ -179,7 +179,7 @@ static xg_status check_limits(const loader *l, const char *at, const file_vertex
     const struct {
         const char *name;
         bool given;
-        uint64_t only;
+        xg_op_set only;
         const char *what;
     } rules[] = {
         {"kernel_min", f->kernel_min, window_ops, "operators with a window"},
@@ -277,7 +277,7 @@ static void make_chain(xg_pattern *p, xg_pattern_edge *edge) {
 static xg_status check_variants(loader *l, const char *at, xg_pattern *p, uint32_t index) {
     uint32_t before = l->variant.n, missing, optional = 0;
     for (uint32_t i = 0; i < p->nvertex; i++) optional += p->vertex[i].optional;
-    if (before + (UINT64_C(1) << optional) > VARIANT_MAX)
+    if (before + ((xg_op_set)1 << optional) > VARIANT_MAX)
         return xg_yaml_error(l->y, XG_LIMIT, at,
                              "the library has more than %d variants of its patterns", VARIANT_MAX);
     if (!xg_pattern_expand(l->a, p, index, &l->variant, &missing)) {

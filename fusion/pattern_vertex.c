@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-_Static_assert(XG_OP_COUNT <= 64, "a vertex keeps its operators in 64 bits");
+_Static_assert(XG_OP_COUNT <= 128, "a vertex keeps its operators in 128 bits");
 
 static bool accepts_conv(const xg_pattern_vertex *v, const xg_graph *g, const xg_node *n) {
     if (n->op != XG_OP_Conv || !v->convs) return false;

@@ -26,9 +26,12 @@ typedef enum xg_operand_rule {
 /* Kinds of Conv, as bits. */
 enum { XG_CONV_DENSE = 1, XG_CONV_DEPTHWISE = 2, XG_CONV_POINTWISE = 4 };
 
+/* A set of operators, a bit each. */
+typedef unsigned __int128 xg_op_set;
+
 typedef struct xg_pattern_vertex {
     const char *id, *ops_text; /* "Lut|Clip" */
-    uint64_t ops;              /* bit xg_op: any node of this operator */
+    xg_op_set ops;             /* bit xg_op: any node of this operator */
     uint8_t convs;             /* XG_CONV_*: Conv of these kinds */
     bool optional;
     uint32_t kernel_min, kernel_max, stride_min, stride_max; /* both axes; 0 = no condition */
