@@ -114,19 +114,8 @@ static uint32_t index_of(const xg_patterns *p, const char *name) {
     return i;
 }
 
-/* Known gap of the tile generator: split by channels over cores, a convolution in groups that is
- * not the first node asks for its input from the middle of a word. Compiling such a group fails. */
-static bool is_known_gap(const job *j, const xg_candidate *c) {
-    for (uint32_t i = 1; i < c->nnode; i++) {
-        const xg_node *n = xg_nodep(j->g, c->node[i]);
-        if (xg_node_tile_kind(j->g, n) == XG_TK_CONV && xg_ai(n, XG_ATTR_group) > 1) return true;
-    }
-    return false;
-}
-
 static bool take(job *j, const xg_candidate *c) {
     xg_estimate e;
-    if (is_known_gap(j, c)) return false;
     for (uint32_t i = 0; i < c->nnode; i++)
         if (j->taken[c->node[i]]) return false;
     xg_group grp = {
