@@ -13,6 +13,8 @@
 #include "validate/check.h"
 #include "validate/diff.h"
 #include "validate/report.h"
+#include "xgraph/import.h"
+#include "xgraph/samples.h"
 
 struct xgc {
     xg_ctx *ctx;
@@ -40,7 +42,13 @@ struct xgc_binary {
     xg_plan *plan;
 };
 
-typedef enum result_kind { RESULT_RUN, RESULT_CHECK, RESULT_REPORT, RESULT_DIFF } result_kind;
+typedef enum result_kind {
+    RESULT_RUN,
+    RESULT_CHECK,
+    RESULT_REPORT,
+    RESULT_DIFF,
+    RESULT_QUANTIZE
+} result_kind;
 
 typedef struct run_result {
     const char *machine;
@@ -51,6 +59,16 @@ typedef struct run_result {
     double ms;
 } run_result;
 
+typedef struct quantize_result {
+    const char *name, *target; /* model; machine or profile */
+    xg_rqrec record;
+    xg_front_result front;
+    xg_quant_report report;
+    xg_dtype activations; /* in the QDQ model */
+    uint64_t compared;    /* sets */
+    uint64_t images, right_before, right_after; /* images 0: no labels */
+} quantize_result;
+
 struct xgc_result {
     xg_arena *arena;
     result_kind kind;
@@ -58,6 +76,7 @@ struct xgc_result {
     xg_check_result check;
     xg_report report;
     xg_diff diff;
+    quantize_result quantize;
 };
 
 /* Runs fn(arg), where arg starts with the arena that fn fills in (struct guarded); frees the arena
@@ -79,6 +98,13 @@ xgc_status xgc_print_guard(xgc *x, xg_status (*fn)(void *arg), const void *what,
                            xgc_blob *out);
 /* A USAGE error that lists the forms there are. */
 xg_status xgc_bad_form(xg_ctx *c, const char *form, const char *known);
+
+/* front_options.c: the public options as xgraph's. USAGE names an option with an impossible value.
+ * The result points to o's texts and to *images. */
+xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_options *images,
+                            xg_front_options *f);
+/* quantize_print.c: forms "text", "json", "onnx", "xg", "table". */
+xg_status xgc_print_quantize(xg_ctx *c, const quantize_result *r, const char *form, xg_buf *out);
 
 /* operators.c: the table of operators, with a column for m when it is not NULL. */
 void xgc_print_operators(xg_arena *a, const xg_machine *m, bool json, xg_buf *out);

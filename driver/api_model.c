@@ -43,6 +43,39 @@ static xg_status put_file(xg_arena *a, const char *key, const char *path, xg_buf
     return XG_OK;
 }
 
+/* Options that are texts, by the words that record them. */
+typedef struct {
+    const char *key;
+    size_t at;
+} text_option;
+static const text_option text_options[] = {
+    {"calib-method", offsetof(xgc_model_options, calibration_method)},
+    {"equalise", offsetof(xgc_model_options, equalise)},
+    {"bias-correction", offsetof(xgc_model_options, bias_correction)},
+    {"mean", offsetof(xgc_model_options, image_mean)},
+    {"std", offsetof(xgc_model_options, image_std)},
+};
+
+static const char **text_at(xgc_model_options *o, const text_option *t) {
+    return (const char **)((char *)o + t->at);
+}
+
+static void put_texts(const xgc_model_options *o, xg_buf *b) {
+    xgc_model_options copy = *o;
+    for (size_t i = 0; i < XG_COUNT(text_options); i++) {
+        const char *value = *text_at(&copy, &text_options[i]);
+        if (!value) continue;
+        xg_putf(b, " %s=", text_options[i].key);
+        put_value(b, value);
+    }
+    for (size_t i = 0; i < o->nkeep_float; i++) {
+        xg_puts(b, " keep-float=");
+        put_value(b, o->keep_float[i]);
+    }
+    if (o->image_crop) xg_puts(b, " crop");
+    if (o->image_bgr) xg_puts(b, " bgr");
+}
+
 static xg_status record(xg_arena *a, const xgc_model_options *o, const char **out) {
     xg_buf b = {.arena = a};
     xg_status st = XG_OK;
@@ -52,9 +85,10 @@ static xg_status record(xg_arena *a, const xgc_model_options *o, const char **ou
         put_value(&b, o->shape[i]);
     }
     if (o->random_weights) xg_puts(&b, " random-weights");
-    if (o->calibration_table)
-        st = put_file(a, "calib-table", o->calibration_table, &b);
-    else if (o->calibration && is_random(o->calibration))
+    put_texts(o, &b);
+    if (o->calibration_table) st = put_file(a, "calib-table", o->calibration_table, &b);
+    if (st != XG_OK) return st;
+    if (o->calibration && is_random(o->calibration))
         xg_putf(&b, " calib=%s", o->calibration);
     else if (o->calibration)
         st = put_file(a, "calib", o->calibration, &b);
@@ -63,19 +97,37 @@ static xg_status record(xg_arena *a, const xgc_model_options *o, const char **ou
 }
 
 typedef struct {
-    const char **shape;
-    size_t nshape;
-} shapes;
+    const char **shape, **keep_float;
+    size_t nshape, nkeep_float;
+} lists;
 
-static xg_status take_word(xg_arena *a, xgc_model_options *o, shapes *s, const char *w, size_t n) {
+/* True when the word is one of the text options, which the caller's own value beats. */
+static bool take_text(xg_arena *a, xgc_model_options *o, const char *word, const char *value) {
+    for (size_t i = 0; i < XG_COUNT(text_options) && value; i++) {
+        if (strcmp(word, text_options[i].key)) continue;
+        const char **at = text_at(o, &text_options[i]);
+        if (!*at) *at = value_text(a, value, strlen(value));
+        return true;
+    }
+    return false;
+}
+
+static xg_status take_word(xg_arena *a, xgc_model_options *o, lists *s, const char *w, size_t n) {
     char *word = xg_strndup(a, w, n), *value = strchr(word, '=');
     if (value) *value++ = 0;
+    if (take_text(a, o, word, value)) return XG_OK;
     if (!strcmp(word, "batch") && value && o->batch == 0)
         o->batch = strtoll(value, NULL, 10);
     else if (!strcmp(word, "shape") && value && o->nshape == 0)
         s->shape[s->nshape++] = value_text(a, value, strlen(value));
     else if (!strcmp(word, "random-weights"))
         o->random_weights = true;
+    else if (!strcmp(word, "crop"))
+        o->image_crop = true;
+    else if (!strcmp(word, "bgr"))
+        o->image_bgr = true;
+    else if (!strcmp(word, "keep-float") && value && o->nkeep_float == 0)
+        s->keep_float[s->nkeep_float++] = value_text(a, value, strlen(value));
     else if ((!strcmp(word, "calib") || !strcmp(word, "calib-table")) && value && !o->calibration &&
              !o->calibration_table) {
         if (strcmp(word, "calib") || !is_random(value))
@@ -91,7 +143,8 @@ static xg_status take_word(xg_arena *a, xgc_model_options *o, shapes *s, const c
 /* Fills in what the caller left open from a binary's record. */
 static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
     const char *p = o->recorded ? o->recorded : "";
-    shapes s = {xg_newn(a, const char *, strlen(p) / 2 + 1), 0};
+    size_t most = strlen(p) / 2 + 1;
+    lists s = {xg_newn(a, const char *, most), xg_newn(a, const char *, most), 0, 0};
     while (*p) {
         size_t n = strcspn(p, " ");
         xg_status st = n ? take_word(a, o, &s, p, n) : XG_OK;
@@ -102,6 +155,10 @@ static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
     if (s.nshape) {
         o->shape = s.shape;
         o->nshape = s.nshape;
+    }
+    if (s.nkeep_float) {
+        o->keep_float = s.keep_float;
+        o->nkeep_float = s.nkeep_float;
     }
     return XG_OK;
 }
@@ -129,18 +186,10 @@ static xg_status model_body(void *arg) {
     xg_status st = apply_record(a, &o);
     if (st == XG_OK) st = record(a, &o, &g->options);
     if (st != XG_OK) return st;
-    if (o.nshape > UINT32_MAX || o.batch < 0)
-        return xg_error(l->x->ctx, XG_USAGE, "", "the batch must be 1 or more, found %" PRId64,
-                        o.batch);
-    xg_front_options f = {
-        .import = {.shape = o.shape,
-                   .nshape = (uint32_t)o.nshape,
-                   .batch = o.batch,
-                   .external_data = !o.no_external_data},
-        .calibration_path = o.calibration_table,
-        .calib_inputs = o.calibration,
-        .weights_random = o.random_weights,
-    };
+    xg_front_options f;
+    xg_image_options images;
+    st = xgc_front_options(l->x->ctx, &o, &images, &f);
+    if (st != XG_OK) return st;
     st = xg_front(a, l->path, &f, &l->machine->m->rq, &g->graph, &g->quant);
     if (st != XG_OK) return st;
     for (uint32_t i = 0; i < g->graph->log.n; i++) xg_note(l->x->ctx, "", "%s", g->graph->log.v[i]);

@@ -80,17 +80,30 @@ xgc_status load_machine(cli *c, const char *fallback, xgc_machine **out) {
     return xgc_machine_load(c->x, name, c->o.encoding, out);
 }
 
-xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char *recorded,
-                      xgc_model **out) {
-    const xgc_model_options o = {
+xgc_model_options model_options(const cli *c) {
+    return (xgc_model_options){
         .shape = c->o.shape.v,
         .nshape = c->o.shape.n,
         .batch = c->o.batch > INT32_MAX ? INT32_MAX : (int64_t)c->o.batch,
         .calibration = c->o.calib,
         .calibration_table = c->o.calib_table,
+        .calibration_method = c->o.calib_method,
+        .equalise = c->o.equalise,
+        .bias_correction = c->o.bias_correction,
+        .keep_float = c->o.keep_float.v,
+        .nkeep_float = c->o.keep_float.n,
+        .image_mean = c->o.mean,
+        .image_std = c->o.std,
+        .image_crop = c->o.crop,
+        .image_bgr = c->o.bgr,
         .random_weights = c->o.random_weights,
-        .recorded = recorded,
     };
+}
+
+xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char *recorded,
+                      xgc_model **out) {
+    xgc_model_options o = model_options(c);
+    o.recorded = recorded;
     return xgc_model_load(c->x, path, m, &o, out);
 }
 

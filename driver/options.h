@@ -66,6 +66,8 @@ void end_progress(cli *c);
 
 /* The machine that the options name; fallback NULL: --machine is required. */
 xgc_status load_machine(cli *c, const char *fallback, xgc_machine **out);
+/* The options for importing and quantising, as the library wants them. */
+xgc_model_options model_options(const cli *c);
 /* The model, with the options for importing. recorded: of a binary, or NULL. */
 xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char *recorded,
                       xgc_model **out);

@@ -141,9 +141,18 @@ typedef struct xgc_model_options {
     const char *const *shape; /* "input=1x3x224x224", for symbolic dimensions */
     size_t nshape;
     int64_t batch;                 /* for a symbolic first dimension; 0 = 1 */
-    const char *calibration;       /* inputs to quantise a float model with: .npy, .npz, "random" or
-                                      "random:SEED" */
-    const char *calibration_table; /* or a table of ranges (text); wins over inputs */
+    const char *calibration;       /* inputs to quantise a float model with, or to fit a quantised one
+                                      to a machine: .npy, .npz, .pb, .raw, .png, .jpg, a folder of
+                                      them, "random" or "random:SEED" */
+    const char *calibration_table; /* ranges (text); wins over those of the inputs */
+    const char *calibration_method; /* "mse" (default), "minmax", "percentile[:P]", "entropy" */
+    const char *equalise, *bias_correction; /* "on", "off"; NULL: on for machines that have one
+                                               weight scale a tensor */
+    const char *const *keep_float;          /* nodes of a float model that stay f32, on the host */
+    size_t nkeep_float;
+    const char *image_mean, *image_std; /* of pictures' values 0..255: one number or one a channel,
+                                           "123.7,116.3,103.5"; without: values / 255 */
+    bool image_crop, image_bgr;         /* cut the middle instead of stretching; blue first */
     bool random_weights;           /* replace constant-valued weights by seeded random ones */
     bool no_external_data;         /* refuse weights outside the model file */
     const char *recorded; /* xgc_binary_info.options: gives those of the above that are not set */
@@ -160,6 +169,23 @@ XGC_CHECKED xgc_status xgc_model_print(xgc *x, const xgc_model *g, const char *f
  * each matches on its machine. "text", "json". */
 XGC_CHECKED xgc_status xgc_patterns(xgc *x, const char *path, const xgc_model *g, const char *form,
                                     xgc_blob *out);
+
+typedef struct xgc_quantize_options {
+    const char *name;         /* of the model, to print */
+    const char *profile;      /* arithmetic to quantise for when there is no machine: "ort" ... */
+    const char *input;        /* with labels: inputs, as for calibration; first dimension counts */
+    const char *labels;       /* integers, one an image (.npy, .npz) */
+    const char *activations;  /* type in the QDQ model: "int8" (default) or "uint8" */
+    uint64_t samples;         /* sets of inputs that are compared; 0 = 16 */
+    xgc_progress progress;
+    void *progress_arg;
+} xgc_quantize_options;
+/* Quantises a model for a machine's arithmetic (m NULL: for the profile) and compares it with what
+ * it was before. model->calibration is needed. Result: "text", "json", "onnx" (QDQ; of a float
+ * model), "xg" and "xg-text" (the quantised graph), "table" (ranges; of a float model). */
+XGC_CHECKED xgc_status xgc_quantize(xgc *x, const char *path, const xgc_machine *m,
+                                    const xgc_model_options *model, const xgc_quantize_options *o,
+                                    xgc_result **out);
 
 /* ---- binaries
  * --------------------------------------------------------------------------------------------------

@@ -1,6 +1,31 @@
 #include "xgraph/import.h"
 
+#include "xgraph/histogram.h"
+#include "xgraph/samples.h"
+
 #include <math.h>
+#include <string.h>
+
+static const char *const methods[] = {
+    [XG_CALIB_AUTO] = "auto",       [XG_CALIB_MINMAX] = "minmax",
+    [XG_CALIB_ENTROPY] = "entropy", [XG_CALIB_PERCENTILE] = "percentile",
+    [XG_CALIB_MSE] = "mse",
+};
+
+bool xg_calib_method_parse(const char *s, xg_calib_method *out) {
+    for (size_t i = XG_CALIB_MINMAX; i < XG_COUNT(methods); i++)
+        if (!strcmp(s, methods[i])) {
+            *out = (xg_calib_method)i;
+            return true;
+        }
+    return false;
+}
+
+const char *xg_calib_method_name(xg_calib_method m) {
+    return methods[m == XG_CALIB_AUTO ? XG_CALIB_MSE : m];
+}
+
+/* ---- minimum and maximum ---- */
 
 /* A NaN makes the range NaN, which the quantiser refuses by the tensor's name. */
 static void widen(xg_range *r, const float *v, int64_t n) {
@@ -36,4 +61,74 @@ xg_status xg_calibrate(xg_arena *a, const xg_graph *g, xg_values *const *inputs,
         }
     }
     return XG_OK;
+}
+
+/* ---- by histograms ---- */
+
+static bool has_histogram(const xg_tensor *t) {
+    bool quantised = xg_dtype_is_int8(t->dtype) && t->quant && t->quant->axis < 0;
+    return (t->dtype == XG_F32 || quantised) && (t->is_input || t->producer != XG_NONE);
+}
+
+static float real_at(const xg_tensor *t, const void *data, int64_t i) {
+    if (t->dtype == XG_F32) return ((const float *)data)[i];
+    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
+    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
+}
+
+/* Integers and divided channels pass through a buffer of real values. */
+static void add_tensor(xg_histogram *h, xg_arena *a, const xg_tensor *t, const void *data,
+                       const float *divide) {
+    enum { CHUNK = 1024 };
+    int64_t n = xg_tensor_elems(t), channels = t->rank ? t->dim[t->rank - 1] : 1;
+    if (t->dtype == XG_F32 && !divide) {
+        xg_histogram_add(h, a, data, n);
+        return;
+    }
+    float real[CHUNK];
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t count = xg_min(CHUNK, n - from);
+        for (int64_t i = 0; i < count; i++) {
+            real[i] = real_at(t, data, from + i);
+            if (divide) real[i] /= divide[(from + i) % channels];
+        }
+        xg_histogram_add(h, a, real, count);
+    }
+}
+
+static xg_status count_set(xg_arena *a, const xg_graph *g, const xg_samples *s, uint64_t set,
+                           const float *const *divide, xg_histogram *h) {
+    xg_ctx *c = xg_arena_ctx(a);
+    xg_arena *scratch = xg_arena_new(c); /* one set's tensors at a time */
+    xg_values v;
+    xg_values_init(&v, g, scratch);
+    xg_status st = xg_samples_fill(s, set, &v);
+    if (st == XG_OK) st = xg_interp_run(c, &v, NULL);
+    for (uint32_t t = 0; t < g->tensor.n && st == XG_OK; t++)
+        if (has_histogram(xg_tensorp(g, t)) && v.v[t])
+            add_tensor(&h[t], a, xg_tensorp(g, t), v.v[t], divide ? divide[t] : NULL);
+    xg_arena_free(scratch);
+    return st;
+}
+
+xg_status xg_calibrate_samples(xg_arena *a, const xg_graph *g, const xg_rqrec *record,
+                               const xg_samples *s, const xg_quant_options *o,
+                               const float *const *divide, xg_calibration *out) {
+    static const xg_quant_options defaults;
+    if (!o) o = &defaults;
+    *out = (xg_calibration){0};
+    xg_arena *counts = xg_arena_new(xg_arena_ctx(a));
+    xg_histogram *h = xg_newn(counts, xg_histogram, g->tensor.n);
+    for (uint32_t t = 0; t < g->tensor.n; t++) xg_histogram_init(&h[t]);
+    xg_status st = XG_OK;
+    for (uint64_t i = 0; i < xg_samples_count(s) && st == XG_OK; i++)
+        st = count_set(counts, g, s, i, divide, h);
+    for (uint32_t t = 0; t < g->tensor.n && st == XG_OK; t++) {
+        if (!has_histogram(xg_tensorp(g, t))) continue;
+        xg_range r = {.tensor = g->tensor.v[t].name};
+        xg_histogram_range(&h[t], record, o->method, o->percentile, &r.min, &r.max);
+        xg_push(a, &out->range, r);
+    }
+    xg_arena_free(counts);
+    return st;
 }

@@ -1,4 +1,5 @@
-/* The calibration table's text form, one line a tensor: range "tensor" min=-0x1p+0 max=0x1.8p+1 */
+/* The calibration table's text form, one line a tensor: range "tensor" min=-0x1p+0 max=0x1.8p+1;
+ * before them, when the graph was equalised: equalised tensors=12 */
 #include "xgraph/import.h"
 
 #include "base/text.h"
@@ -7,6 +8,7 @@
 
 void xg_calibration_print(const xg_calibration *k, xg_buf *out) {
     xg_puts(out, "# ranges of float tensors over the calibration inputs\n");
+    if (k->equalised) xg_putf(out, "equalised tensors=%u\n", k->equalised);
     for (uint32_t i = 0; i < k->range.n; i++) {
         const xg_range *r = &k->range.v[i];
         xg_puts(out, "range ");
@@ -25,8 +27,18 @@ static xg_status read_bound(xg_reader *r, const char *key, float *out) {
     return xg_item_f32(r, it, 0, out);
 }
 
+static xg_status read_equalised(xg_reader *r, xg_calibration *out) {
+    int64_t n;
+    if (r->line.nitem != 2)
+        return xg_reader_error(r, NULL, "equalised has tensors=, and nothing else");
+    xg_status st = xg_line_int(r, "tensors", 0, INT32_MAX, &n);
+    if (st == XG_OK) out->equalised = (uint32_t)n;
+    return st;
+}
+
 static xg_status read_range(xg_reader *r, xg_arena *a, xg_map *seen, xg_calibration *out) {
     const xg_item *word = xg_line_pos(&r->line, 0), *name = xg_line_pos(&r->line, 1);
+    if (xg_item_is(word, "equalised")) return read_equalised(r, out);
     if (!xg_item_is(word, "range"))
         return xg_reader_error(r, word, "expected a line: range \"tensor\" min=.. max=..");
     if (!name || name->natom != 1) return xg_reader_error(r, word, "range needs a tensor's name");

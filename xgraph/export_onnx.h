@@ -51,6 +51,14 @@ char *xg_ex_zp(xg_export *e, uint32_t tensor);
 /* Where axis `axis` of a plain tensor is in that form. */
 int64_t xg_ex_axis(xg_form form, int64_t axis);
 
+/* A model around the nodes. Inputs exist in the plain form, under their own names. */
+void xg_ex_init(xg_export *e, xg_ctx *c, xg_arena *a, const xg_graph *g);
+void xg_ex_write_inputs(xg_export *e, Xgonnx__Graph *to);
+Xgonnx__ValueInfo *xg_ex_value_info(xg_export *e, const xg_tensor *t);
+/* Puts nodes and constants into the graph and writes the model: opset 13, and com.microsoft 1 when
+ * asked. LIMIT above 2 GiB. */
+XG_MUST_USE xg_status xg_ex_pack(xg_export *e, Xgonnx__Graph *graph, bool microsoft, xg_buf *out);
+
 /* Writes one node of the graph, as one or several ONNX nodes. UNSUPPORTED names what has no
  * counterpart. */
 XG_MUST_USE xg_status xg_export_node(xg_export *e, const xg_node *n);

@@ -393,6 +393,10 @@ static void float_operator(xg_export *e, const xg_node *n, char **in, uint32_t n
         hard_swish(e, n, in[0], out);
         return;
     }
+    if (n->op == XG_OP_Clip && xg_af(n, XG_ATTR_min) == 0 && xg_af(n, XG_ATTR_max) == INFINITY) {
+        xg_ex_node(e, "", "Relu", n->name, in, 1, out);
+        return;
+    }
     if (n->op == XG_OP_Clip) {
         char *args[3] = {in[0], float_const(e, n, "min", xg_af(n, XG_ATTR_min)),
                          float_const(e, n, "max", xg_af(n, XG_ATTR_max))};
@@ -437,14 +441,19 @@ static bool has_float_counterpart(uint16_t op) {
     }
 }
 
+static bool knows_axes(const xg_node *n) {
+    return n->op == XG_OP_MatMul || xg_has_attr(n, XG_ATTR_axis) || xg_has_attr(n, XG_ATTR_axes);
+}
+
 /* Float operators as they are; quantised ones as Q(f(DQ(..))), which is what their definition says.
  */
 static xg_status export_float(xg_export *e, const xg_node *n) {
     if (!has_float_counterpart(n->op)) return refuse(e, n, "the operator has no counterpart");
     char **in = xg_newn(e->arena, char *, n->nin);
     if (!is_int(e, n)) {
-        for (uint32_t i = 0; i < n->nin; i++) in[i] = xg_ex_read(e, n->in[i], XG_PLAIN);
-        float_operator(e, n, in, n->nin, xg_ex_write(e, n->out[0], XG_PLAIN));
+        xg_form form = knows_axes(n) ? XG_PLAIN : xg_ex_common_form(e, n);
+        for (uint32_t i = 0; i < n->nin; i++) in[i] = xg_ex_read(e, n->in[i], form);
+        float_operator(e, n, in, n->nin, xg_ex_write(e, n->out[0], form));
         return XG_OK;
     }
     if (!is_quantised(e, n) || n->op == XG_OP_ReduceMean)

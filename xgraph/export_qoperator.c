@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static Xgonnx__ValueInfo *value_info(xg_export *e, const xg_tensor *t) {
+Xgonnx__ValueInfo *xg_ex_value_info(xg_export *e, const xg_tensor *t) {
     Xgonnx__ValueInfo *v = xg_new(e->arena, Xgonnx__ValueInfo);
     xgonnx__value_info__init(v);
     v->name = xg_strdup(e->arena, t->name);
@@ -27,7 +27,7 @@ static Xgonnx__ValueInfo *value_info(xg_export *e, const xg_tensor *t) {
     return v;
 }
 
-static void init(xg_export *e, xg_ctx *c, xg_arena *a, const xg_graph *g) {
+void xg_ex_init(xg_export *e, xg_ctx *c, xg_arena *a, const xg_graph *g) {
     *e = (xg_export){.ctx = c, .arena = a, .g = g, .taken = {.arena = a}};
     for (int f = 0; f < 2; f++) e->name[f] = xg_newn(a, char *, g->tensor.n);
     e->scale = xg_newn(a, char *, g->tensor.n);
@@ -61,16 +61,16 @@ static xg_status write_outputs(xg_export *e, bool all_outputs, Xgonnx__Graph *to
                 return xg_error(e->ctx, XG_UNSUPPORTED, v->name,
                                 "ONNX export: an output that no node computes");
             xg_ex_read(e, t, XG_PLAIN);
-            to->output[to->n_output++] = value_info(e, v);
+            to->output[to->n_output++] = xg_ex_value_info(e, v);
         }
     }
     return XG_OK;
 }
 
-static void write_inputs(xg_export *e, Xgonnx__Graph *to) {
+void xg_ex_write_inputs(xg_export *e, Xgonnx__Graph *to) {
     to->input = xg_newn(e->arena, Xgonnx__ValueInfo *, e->g->input.n);
     for (uint32_t i = 0; i < e->g->input.n; i++)
-        to->input[to->n_input++] = value_info(e, xg_tensorp(e->g, e->g->input.v[i]));
+        to->input[to->n_input++] = xg_ex_value_info(e, xg_tensorp(e->g, e->g->input.v[i]));
 }
 
 static Xgonnx__OperatorSetId *operator_set(xg_export *e, const char *domain, int64_t version) {
@@ -82,7 +82,7 @@ static Xgonnx__OperatorSetId *operator_set(xg_export *e, const char *domain, int
     return id;
 }
 
-static xg_status pack(xg_export *e, Xgonnx__Graph *graph, xg_buf *out) {
+xg_status xg_ex_pack(xg_export *e, Xgonnx__Graph *graph, bool microsoft, xg_buf *out) {
     Xgonnx__Model model;
     xgonnx__model__init(&model);
     Xgonnx__OperatorSetId *sets[2] = {operator_set(e, "", 13), operator_set(e, "com.microsoft", 1)};
@@ -90,7 +90,11 @@ static xg_status pack(xg_export *e, Xgonnx__Graph *graph, xg_buf *out) {
     model.ir_version = 7; /* the one of opset 13's time */
     model.producer_name = xg_strdup(e->arena, "xgc");
     model.graph = graph;
-    model.n_opset_import = 2;
+    graph->n_node = e->node.n;
+    graph->node = e->node.v;
+    graph->n_initializer = e->constant.n;
+    graph->initializer = e->constant.v;
+    model.n_opset_import = microsoft ? 2 : 1;
     model.opset_import = sets;
     size_t n = xgonnx__model__get_packed_size(&model);
     if (n > INT32_MAX)
@@ -105,18 +109,14 @@ static xg_status pack(xg_export *e, Xgonnx__Graph *graph, xg_buf *out) {
 xg_status xg_export_qoperator(xg_ctx *c, const xg_graph *g, bool all_outputs, xg_buf *out) {
     xg_arena *scratch = xg_arena_new(c);
     xg_export e;
-    init(&e, c, scratch, g);
+    xg_ex_init(&e, c, scratch, g);
     Xgonnx__Graph graph;
     xgonnx__graph__init(&graph);
     graph.name = xg_strdup(scratch, g->name && *g->name ? g->name : "xgc");
     xg_status st = write_nodes(&e);
-    write_inputs(&e, &graph);
+    xg_ex_write_inputs(&e, &graph);
     if (st == XG_OK) st = write_outputs(&e, all_outputs, &graph);
-    graph.n_node = e.node.n;
-    graph.node = e.node.v;
-    graph.n_initializer = e.constant.n;
-    graph.initializer = e.constant.v;
-    if (st == XG_OK) st = pack(&e, &graph, out);
+    if (st == XG_OK) st = xg_ex_pack(&e, &graph, true, out);
     xg_arena_free(scratch);
     return st;
 }

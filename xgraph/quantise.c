@@ -2,6 +2,7 @@
  * Dequantize go; the numbers are quantise_plan.c's. */
 #include "xgraph/import.h"
 
+#include "xgraph/bias_correct.h"
 #include "xgraph/quantise_plan.h"
 
 #include <math.h>
@@ -18,6 +19,9 @@ typedef struct work {
     bool *skip;         /* [g nodes]: such a Clip */
     uint32_t *f32, *i8; /* [g tensors]: the tensor of h that holds it in either form, or XG_NONE */
     const xg_range **range; /* [g tensors], or NULL */
+    const xg_quant_options *options;
+    bool *kept;     /* [g nodes]: stays float by the user's wish */
+    uint32_t *made; /* [g nodes]: the integer node of h, or XG_NONE */
     xg_qplan plan;
 } work;
 
@@ -104,6 +108,29 @@ static bool follows(const work *w, const xg_node *n) {
     return any;
 }
 
+/* True when the name is the node's or one of the ONNX nodes it came from. */
+static bool is_called(const xg_node *n, const char *name) {
+    if (!strcmp(n->name, name)) return true;
+    size_t len = strlen(name);
+    for (const char *p = n->onnx; p; p = strchr(p, '+') ? strchr(p, '+') + 1 : NULL)
+        if (!strncmp(p, name, len) && (p[len] == 0 || p[len] == '+')) return true;
+    return false;
+}
+
+static xg_status keep_float(work *w) {
+    for (uint32_t k = 0; k < w->options->nkeep_float; k++) {
+        bool any = false;
+        for (uint32_t i = 0; i < w->g->node.n; i++) {
+            if (!is_called(xg_nodep(w->g, i), w->options->keep_float[k])) continue;
+            any = w->kept[i] = true;
+        }
+        if (!any)
+            return xg_error(w->ctx, XG_USAGE, "", "no node '%.100s' to keep in float",
+                            w->options->keep_float[k]);
+    }
+    return XG_OK;
+}
+
 /* A table would only cost accuracy when everything behind it is float anyway. */
 static bool only_float_reads(const work *w, uint32_t tensor) {
     for (uint32_t u = w->uses.first[tensor]; u < w->uses.first[tensor + 1]; u++)
@@ -122,7 +149,7 @@ static bool is_entry(const work *w, const xg_node *n) {
 static void decide(work *w) {
     for (uint32_t i = 0; i < w->g->node.n; i++) {
         const xg_node *n = xg_nodep(w->g, i);
-        w->integer[i] = is_float_conv(w->g, n) || follows(w, n) || is_entry(w, n);
+        w->integer[i] = !w->kept[i] && (is_float_conv(w->g, n) || follows(w, n) || is_entry(w, n));
     }
     for (uint32_t i = w->g->node.n; i-- > 0;) {
         const xg_node *n = xg_nodep(w->g, i);
@@ -286,6 +313,7 @@ static void make_integer_node(work *w, uint32_t i) {
     activate(w, y, out);
     w->i8[y] = out;
     if (clip || n->op == XG_OP_Clip) set_clamp(w, made, clip ? clip : n);
+    w->made[i] = made;
     if (n->op == XG_OP_Conv) note_conv(w, n, made);
     if (is_unary(n->op)) xg_qplan_node(&w->plan, made)->unary = n;
 }
@@ -343,43 +371,88 @@ static xg_status finite_weights(const work *w) {
     return XG_OK;
 }
 
-static void init(work *w, xg_arena *a, const xg_graph *g, const xg_rqrec *record) {
-    *w = (work){.ctx = xg_arena_ctx(a), .arena = a, .g = g};
+static void init(work *w, xg_arena *a, const xg_graph *g, const xg_rqrec *record,
+                 const xg_quant_options *o) {
+    *w = (work){.ctx = xg_arena_ctx(a), .arena = a, .g = g, .options = o};
     w->h = xg_graph_new(a, g->name);
     for (uint32_t i = 0; i < g->log.n; i++) xg_push(a, &w->h->log, g->log.v[i]);
     w->uses = xg_graph_uses(g, a);
     w->integer = xg_newn(a, bool, g->node.n);
     w->skip = xg_newn(a, bool, g->node.n);
+    w->kept = xg_newn(a, bool, g->node.n);
+    w->made = xg_newn(a, uint32_t, g->node.n);
     w->folded = xg_newn(a, uint32_t, g->node.n);
     w->f32 = xg_newn(a, uint32_t, g->tensor.n);
     w->i8 = xg_newn(a, uint32_t, g->tensor.n);
     w->range = xg_newn(a, const xg_range *, g->tensor.n);
     for (uint32_t t = 0; t < g->tensor.n; t++) w->f32[t] = w->i8[t] = XG_NONE;
+    for (uint32_t i = 0; i < g->node.n; i++) w->made[i] = XG_NONE;
     xg_qplan_init(&w->plan, w->h, record);
 }
 
-xg_status xg_quantise(xg_arena *a, xg_graph **g, const xg_calibration *k, const xg_rqrec *record,
-                      xg_quant_report *report) {
+static bool wants(xg_switch s, const xg_rqrec *r) {
+    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
+}
+
+static xg_status correct_biases(work *w, const struct xg_samples *s, xg_quant_report *report) {
+    xg_bias_pair *pair = xg_newn(w->arena, xg_bias_pair, w->g->node.n);
+    uint32_t n = 0, changed = 0;
+    for (uint32_t i = 0; i < w->g->node.n; i++) {
+        if (w->made[i] == XG_NONE || xg_nodep(w->g, i)->op != XG_OP_Conv) continue;
+        const xg_qnode *q = xg_qplan_node(&w->plan, w->made[i]);
+        pair[n++] = (xg_bias_pair){.from = i, .to = w->made[i], .w = q->w, .b = q->b};
+    }
+    xg_status st = xg_bias_correct(w->g, w->h, w->plan.record, s, pair, n, &changed);
+    if (report) report->corrected = changed;
+    return st;
+}
+
+static xg_status solve(work *w, const struct xg_samples *s, xg_quant_report *report) {
+    xg_status st = finite_weights(w);
+    if (st == XG_OK) st = xg_qplan_solve(&w->plan);
+    if (st == XG_OK) st = xg_qplan_write(&w->plan);
+    if (st == XG_OK) st = xg_graph_infer(w->ctx, w->h);
+    bool correct = s && wants(w->options->bias_correction, w->plan.record);
+    return st == XG_OK && correct ? correct_biases(w, s, report) : st;
+}
+
+static const char *describe(const work *w, const struct xg_samples *s) {
+    if (!s) return "given";
+    return xg_strf(w->arena, "%s of %llu set%s of calibration inputs",
+                   xg_calib_method_name(w->options->method),
+                   (unsigned long long)xg_samples_count(s), xg_samples_count(s) == 1 ? "" : "s");
+}
+
+xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calibration *k,
+                           const xg_rqrec *record, const xg_quant_options *o,
+                           const struct xg_samples *s, xg_quant_map *map, xg_quant_report *report) {
+    static const xg_quant_options defaults;
     work w;
     xg_rqrec ort;
     if (!record && xg_rqrec_profile("ort", &ort)) record = &ort;
-    init(&w, a, *g, record);
+    init(&w, a, *g, record, o ? o : &defaults);
     xg_status st = find_ranges(&w, k);
+    if (st == XG_OK) st = keep_float(&w);
     if (st != XG_OK) return st;
     decide(&w);
     fold_clips(&w);
     build(&w);
-    st = finite_weights(&w);
-    if (st == XG_OK) st = xg_qplan_solve(&w.plan);
-    if (st == XG_OK) st = xg_qplan_write(&w.plan);
+    st = solve(&w, s, report);
     xg_graph *out = NULL;
     if (st == XG_OK) st = xg_graph_compact(w.ctx, w.h, a, &out);
     if (st == XG_OK) st = xg_graph_infer(w.ctx, out);
     if (st == XG_OK) st = xg_graph_verify(w.ctx, out);
     if (st == XG_OK && report) {
-        report->how = "min-max of the calibration inputs";
+        report->how = describe(&w, s);
         if (report->measure) st = xg_quant_measure(w.ctx, *g, out, record, report);
     }
-    if (st == XG_OK) *g = out;
-    return st;
+    if (st != XG_OK) return st;
+    if (map) *map = (xg_quant_map){.from = *g, .to = w.h, .tensor = w.i8, .node = w.made};
+    *g = out;
+    return XG_OK;
+}
+
+xg_status xg_quantise(xg_arena *a, xg_graph **g, const xg_calibration *k, const xg_rqrec *record,
+                      xg_quant_report *report) {
+    return xg_quantise_with(a, g, k, record, NULL, NULL, NULL, report);
 }

@@ -2,6 +2,8 @@
  * first; a graph that fits is left alone, bit for bit. */
 #include "xgraph/import.h"
 
+#include "xgraph/bias_correct.h"
+#include "xgraph/equalise.h"
 #include "xgraph/quantise_plan.h"
 
 #include <math.h>
@@ -18,7 +20,13 @@ typedef struct work {
     const xg_rqrec *record;
     xg_qplan plan;
     bool activations; /* all activations get new quants; else only some nodes' weights */
-    span *range;      /* [h tensors]: real values that occur */
+    span *bound;      /* [h tensors]: real values that the old codes can hold */
+    span *range;      /* [h tensors]: real values to cover */
+    const xg_quant_options *options;
+    const xg_samples *samples; /* or NULL */
+    const xg_graph *old;       /* h before anything is written into it */
+    xg_equaliser eq;
+    xg_quant_report *report; /* or NULL */
 } work;
 
 /* ---- what does not fit
@@ -316,27 +324,45 @@ static span node_span(const work *w, const xg_node *n) {
                      bounded ? xg_ai(n, XG_ATTR_hi) : INT32_MAX);
     if (n->op == XG_OP_Lut) return lut_span(y, xg_in(w->h, n, 1));
     if (n->op == XG_OP_Concat) {
-        span in = w->range[n->in[0]];
-        for (uint32_t k = 1; k < n->nin; k++) in = both(in, w->range[n->in[k]]);
+        span in = w->bound[n->in[0]];
+        for (uint32_t k = 1; k < n->nin; k++) in = both(in, w->bound[n->in[k]]);
         return overlap(in, own);
     }
     if (xg_ops[n->op].rule != XG_RULE_KEEP || !is_int_activation(x)) return own;
-    span in = w->range[n->in[0]];
+    span in = w->bound[n->in[0]];
     if (n->op == XG_OP_Pad) in = both(in, (span){xg_af(n, XG_ATTR_value), xg_af(n, XG_ATTR_value)});
     return overlap(in, own);
 }
 
-static void find_ranges(work *w) {
-    w->range = xg_newn(w->arena, span, w->h->tensor.n);
+static void find_bounds(work *w) {
+    w->bound = xg_newn(w->arena, span, w->h->tensor.n);
     for (uint32_t t = 0; t < w->h->tensor.n; t++) {
         const xg_tensor *v = xg_tensorp(w->h, t);
-        if (is_int_activation(v)) w->range[t] = codes(v, INT32_MIN, INT32_MAX);
+        if (is_int_activation(v)) w->bound[t] = codes(v, INT32_MIN, INT32_MAX);
     }
     for (uint32_t i = 0; i < w->h->node.n; i++) {
         const xg_node *n = xg_nodep(w->h, i);
         if (n->nout == 1 && is_int_activation(xg_out(w->h, n, 0)))
-            w->range[n->out[0]] = node_span(w, n);
+            w->bound[n->out[0]] = node_span(w, n);
     }
+    w->range = xg_memdup(w->arena, w->bound, w->h->tensor.n * sizeof *w->bound);
+}
+
+/* What the samples reach, by the method asked for, inside the bounds. */
+static xg_status calibrate(work *w) {
+    xg_calibration k;
+    xg_status st =
+        xg_calibrate_samples(w->arena, w->h, w->record, w->samples, w->options, w->eq.divide, &k);
+    if (st != XG_OK) return st;
+    xg_map names = {.arena = w->arena};
+    for (uint32_t t = 0; t < w->h->tensor.n; t++) xg_map_set(&names, w->h->tensor.v[t].name, t);
+    for (uint32_t i = 0; i < k.range.n; i++) {
+        uint32_t t = xg_map_get(&names, k.range.v[i].tensor);
+        if (t == XG_NONE || !is_int_activation(xg_tensorp(w->h, t))) continue;
+        span s = {k.range.v[i].min, k.range.v[i].max};
+        if (s.lo <= s.hi) w->range[t] = overlap(s, w->bound[t]);
+    }
+    return XG_OK;
 }
 
 /* ---- the plan
@@ -376,11 +402,19 @@ static void plan_tensors(work *w) {
         }
         if ((w->activations && !change) || v->dtype != XG_I8 || is_b) continue;
         xg_qplan_tensor(&w->plan, t)->active = true;
-        if (change)
-            xg_qplan_cover(&w->plan, t, w->range[t].lo, w->range[t].hi);
-        else
-            w->plan.tensor.v[xg_qplan_root(&w->plan, t)].fixed = v->quant;
+        if (!change) w->plan.tensor.v[xg_qplan_root(&w->plan, t)].fixed = v->quant;
     }
+}
+
+static bool is_active(work *w, uint32_t t) {
+    return xg_qplan_tensor(&w->plan, t)->active &&
+           !w->plan.tensor.v[xg_qplan_root(&w->plan, t)].fixed;
+}
+
+static void cover_tensors(work *w) {
+    for (uint32_t t = 0; t < w->h->tensor.n; t++)
+        if (is_active(w, t) && !is_const(xg_tensorp(w->h, t)))
+            xg_qplan_cover(&w->plan, t, w->range[t].lo, w->range[t].hi);
 }
 
 /* A bias counts units of the accumulator, sx * sw[o], whatever scale it carries. */
@@ -398,11 +432,6 @@ static void plan_conv(work *w, uint32_t node) {
     q->b = bias;
 }
 
-static bool is_active(work *w, uint32_t t) {
-    return xg_qplan_tensor(&w->plan, t)->active &&
-           !w->plan.tensor.v[xg_qplan_root(&w->plan, t)].fixed;
-}
-
 /* Saturation at the old type's limits is part of what the old graph computes (it is how a folded
  * ReLU looks). */
 static void plan_clamp(work *w, uint32_t node) {
@@ -412,8 +441,8 @@ static void plan_clamp(work *w, uint32_t node) {
     if (unbounded && xg_ops[n->op].rule == XG_RULE_KEEP) return;
     xg_qnode *q = xg_qplan_node(&w->plan, node);
     q->clamp = true;
-    q->lo = w->range[n->out[0]].lo;
-    q->hi = w->range[n->out[0]].hi;
+    q->lo = w->bound[n->out[0]].lo;
+    q->hi = w->bound[n->out[0]].hi;
 }
 
 static void plan_lut(work *w, uint32_t node) {
@@ -450,22 +479,81 @@ static xg_status fit_pools(work *w) {
     return st;
 }
 
+static bool wants(xg_switch s, const xg_rqrec *r) {
+    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
+}
+
+static void note_scaled(work *w) {
+    for (uint32_t t = 0; t < w->h->tensor.n && w->report; t++) {
+        if (!w->eq.divide[t]) continue;
+        xg_quant_scaled row = {w->h->tensor.v[t].name, w->eq.divide[t]};
+        xg_push(w->arena, &w->report->scaled, row);
+    }
+}
+
+/* Activations keep no scale anyway: their channels may be rescaled to suit one weight scale a
+ * tensor. */
+static xg_status equalise(work *w) {
+    xg_equaliser_init(&w->eq, w->arena, w->h);
+    if (!w->activations || !w->samples || !wants(w->options->equalise, w->record)) return XG_OK;
+    for (uint32_t i = 0; i < w->h->node.n; i++) {
+        w->eq.w[i] = xg_qplan_node(&w->plan, i)->w;
+        w->eq.b[i] = xg_qplan_node(&w->plan, i)->b;
+    }
+    xg_status st = xg_equaliser_run(&w->eq, w->samples);
+    for (uint32_t i = 0; i < w->h->node.n && st == XG_OK; i++) {
+        xg_qplan_node(&w->plan, i)->w = w->eq.w[i];
+        xg_qplan_node(&w->plan, i)->b = w->eq.b[i];
+    }
+    note_scaled(w);
+    if (w->report) w->report->equalised = w->eq.changed;
+    return st;
+}
+
+static xg_status correct_biases(work *w) {
+    if (!w->samples || !wants(w->options->bias_correction, w->record)) return XG_OK;
+    xg_map names = {.arena = w->arena};
+    for (uint32_t i = 0; i < w->old->node.n; i++) xg_map_set(&names, w->old->node.v[i].name, i);
+    xg_bias_pair *pair = xg_newn(w->arena, xg_bias_pair, w->h->node.n);
+    uint32_t n = 0, changed = 0;
+    for (uint32_t i = 0; i < w->h->node.n; i++) {
+        const xg_qnode *q = xg_qplan_node(&w->plan, i);
+        uint32_t from = xg_map_get(&names, xg_nodep(w->h, i)->name);
+        if (!q->w || from == XG_NONE || xg_in(w->h, xg_nodep(w->h, i), 0)->dtype != XG_I8) continue;
+        pair[n++] = (xg_bias_pair){from, i, q->w, q->b, w->eq.divide[xg_nodep(w->h, i)->in[0]]};
+    }
+    xg_status st = xg_graph_infer(w->ctx, w->h);
+    if (st == XG_OK) st = xg_bias_correct(w->old, w->h, w->record, w->samples, pair, n, &changed);
+    if (w->report) w->report->corrected = changed;
+    return st;
+}
+
 static xg_status requantise(work *w) {
+    xg_graph *old;
     xg_status st = w->activations ? split_borders(w) : fit_pools(w);
+    if (st == XG_OK) st = xg_graph_infer(w->ctx, w->h);
+    if (st == XG_OK) st = xg_graph_compact(w->ctx, w->h, w->arena, &old);
     if (st != XG_OK) return st;
-    find_ranges(w);
+    w->old = old;
+    find_bounds(w);
     plan_tensors(w);
     plan_nodes(w);
+    st = equalise(w);
+    if (st == XG_OK && w->activations && w->samples) st = calibrate(w);
+    if (st != XG_OK) return st;
+    cover_tensors(w);
     st = xg_qplan_solve(&w->plan);
-    return st == XG_OK ? xg_qplan_write(&w->plan) : st;
+    if (st == XG_OK) st = xg_qplan_write(&w->plan);
+    return st == XG_OK ? correct_biases(w) : st;
 }
 
 static const char *describe(const work *w, xg_arena *a) {
     if (!w->activations) return "as the model states, but weights re-quantised for the machine";
-    return xg_strf(a, "re-quantised for the machine: %s scales, %s weights, %s",
+    return xg_strf(a, "re-quantised for the machine: %s scales, %s weights, %s; ranges: %s",
                    w->record->pow2_scales ? "power-of-two" : "real",
                    w->record->per_channel ? "per-channel" : "per-tensor",
-                   w->record->act_zero_point ? "zero points" : "no zero points");
+                   w->record->act_zero_point ? "zero points" : "no zero points",
+                   w->samples ? xg_calib_method_name(w->options->method) : "the model's own");
 }
 
 static xg_status finish(work *w, xg_graph **g, xg_quant_report *report) {
@@ -484,9 +572,13 @@ static xg_status finish(work *w, xg_graph **g, xg_quant_report *report) {
     return st;
 }
 
-xg_status xg_target_quantise(xg_arena *a, xg_graph **g, const xg_rqrec *record,
-                             xg_quant_report *report) {
-    work w = {.ctx = xg_arena_ctx(a), .arena = a, .record = record};
+xg_status xg_target_quantise_with(xg_arena *a, xg_graph **g, const xg_rqrec *record,
+                                  const xg_quant_options *o, const xg_samples *s,
+                                  xg_quant_report *report) {
+    static const xg_quant_options defaults;
+    work w = {.ctx = xg_arena_ctx(a), .arena = a, .record = record, .options = o ? o : &defaults};
+    w.samples = s;
+    w.report = report;
     w.activations = !activations_fit(*g, record);
     if (!w.activations && all_weights_fit(*g, record) && all_pools_fit(*g, record)) {
         if (report && !report->how) report->how = "as the model states";
@@ -497,4 +589,9 @@ xg_status xg_target_quantise(xg_arena *a, xg_graph **g, const xg_rqrec *record,
     xg_qplan_init(&w.plan, w.h, record);
     st = requantise(&w);
     return st == XG_OK ? finish(&w, g, report) : st;
+}
+
+xg_status xg_target_quantise(xg_arena *a, xg_graph **g, const xg_rqrec *record,
+                             xg_quant_report *report) {
+    return xg_target_quantise_with(a, g, record, NULL, NULL, report);
 }

@@ -52,7 +52,7 @@ int main(int argc, char **argv) {
 }
 C
 flags="-Wall -Wextra -Werror -Iprefix/include"
-private="-lprotobuf-c -lz -lcyaml -lyaml -lelf -lmd -ligraph -lglpk -lm"
+private="-lprotobuf-c -lz -lcyaml -lyaml -lelf -lmd -ligraph -lpng -ljpeg -lglpk -lm"
 nm -u "$lib/libxgc.a" 2>/dev/null | grep -q __asan_init && sanitize="-fsanitize=address,undefined" || sanitize=
 cc $flags $sanitize client.c -o shared -L"$lib" -lxgc -Wl,-rpath,"$dir/$lib" >out 2>err || fail "client, shared"
 cc $flags $sanitize client.c -o static "$lib/libxgc.a" $private >out 2>err || fail "client, static"

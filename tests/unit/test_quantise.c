@@ -632,7 +632,7 @@ static void a_float_model_without_inputs_is_refused_with_the_remedy(void **state
     assert_ok(t->c, some);
     assert_int_equal(missing, XG_IO);
     assert_int_equal(count_nodes(g, XG_OP_Conv, XG_I8), 5);
-    assert_non_null(strstr(report.how, "min-max"));
+    assert_non_null(strstr(report.how, "mse of 1 set"));
 }
 
 /* A quantised graph that is written and compiled again stays as it is: structure, scales and bytes.

@@ -1,0 +1,169 @@
+#include "driver/api.h"
+
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { MARKED = 3 };
+
+/* ---- the layers that cost most ---- */
+
+static double cost(const xg_quant_row *r) {
+    return isnan(r->own_db) ? r->sqnr_db : r->own_db;
+}
+
+/* A layer's place among those that lose most by themselves, 1 = worst; 0: not among the first.
+ * Conversions at the borders are nobody's choice. */
+static uint32_t place(const xg_quant_report *q, uint32_t i) {
+    const xg_quant_row *row = &q->row.v[i];
+    if (!row->op || !strcmp(row->op, "Quantize") || isnan(cost(row)) || isinf(cost(row))) return 0;
+    uint32_t before = 0;
+    for (uint32_t k = 0; k < q->row.n; k++) {
+        const xg_quant_row *other = &q->row.v[k];
+        if (!other->op || !strcmp(other->op, "Quantize")) continue;
+        before += cost(other) < cost(row) || (cost(other) == cost(row) && k < i);
+    }
+    return before < MARKED ? before + 1 : 0;
+}
+
+static const xg_quant_row *worst(const xg_quant_report *q) {
+    for (uint32_t i = 0; i < q->row.n; i++)
+        if (place(q, i) == 1) return &q->row.v[i];
+    return NULL;
+}
+
+/* ---- text ---- */
+
+static void put_db(double db, xg_buf *out) {
+    if (isnan(db))
+        xg_putf(out, "%8s", "-");
+    else if (isinf(db))
+        xg_putf(out, "%8s", "exact");
+    else
+        xg_putf(out, "%8.1f", db);
+}
+
+static void text_rows(const quantize_result *r, xg_buf *out) {
+    static const char *const mark[] = {"", "  <- loses most", "  <- second", "  <- third"};
+    xg_putf(out, "%8s %8s  %-14s %s\n", "SQNR dB", "alone dB", "operator", "node");
+    for (uint32_t i = 0; i < r->report.row.n; i++) {
+        const xg_quant_row *row = &r->report.row.v[i];
+        put_db(row->sqnr_db, out);
+        xg_puts(out, " ");
+        put_db(row->own_db, out);
+        xg_putf(out, "  %-14s %s%s\n", row->op, row->node, mark[place(&r->report, i)]);
+    }
+}
+
+static double percent(uint64_t part, uint64_t all) {
+    return all ? 100.0 * (double)part / (double)all : 0;
+}
+
+static void text_head(const quantize_result *r, xg_buf *out) {
+    const xg_rqrec *q = &r->record;
+    xg_putf(out, "%s for %s: %s weights%s%s\n", r->name, r->target,
+            q->per_channel ? "per-channel" : "per-tensor",
+            q->act_zero_point ? ", zero points" : ", no zero points",
+            q->pow2_scales ? ", powers of two" : "");
+    xg_putf(out, "ranges      %s\n", r->report.how);
+    if (r->report.equalised || r->report.corrected)
+        xg_putf(out, "corrected   %u tensors equalised, %u biases\n", r->report.equalised,
+                r->report.corrected);
+}
+
+static void text(const quantize_result *r, xg_buf *out) {
+    text_head(r, out);
+    xg_putf(out, "compared    %" PRIu64 " set%s of inputs\n\n", r->compared,
+            r->compared == 1 ? "" : "s");
+    text_rows(r, out);
+    xg_puts(out, "\n");
+    for (uint32_t i = 0; i < r->report.output.n; i++) {
+        const xg_quant_output *o = &r->report.output.v[i];
+        xg_putf(out, "output '%s': cosine %.6f, SQNR ", o->name, o->cosine);
+        xg_putf(out, isinf(o->sqnr_db) ? "exact\n" : "%.1f dB\n", o->sqnr_db);
+    }
+    const xg_quant_row *w = worst(&r->report);
+    if (w && cost(w) < 20)
+        xg_putf(out, "'%s' loses most by itself (%.1f dB)%s%s\n", w->node, cost(w),
+                r->front.was_float ? "; to leave it in float: --keep-float " : "",
+                r->front.was_float ? w->node : "");
+    if (r->images)
+        xg_putf(out, "accuracy    %s %.2f %%, quantised %.2f %% of %" PRIu64 " images\n",
+                r->front.was_float ? "float" : "as given", percent(r->right_before, r->images),
+                percent(r->right_after, r->images), r->images);
+}
+
+/* ---- JSON ---- */
+
+static void json_rows(const quantize_result *r, xg_json *j) {
+    xg_json_key(j, "layers");
+    xg_json_open(j, '[');
+    for (uint32_t i = 0; i < r->report.row.n; i++) {
+        const xg_quant_row *row = &r->report.row.v[i];
+        xg_json_open(j, '{');
+        xg_json_kstr(j, "node", row->node);
+        xg_json_kstr(j, "operator", row->op);
+        xg_json_knum(j, "sqnr_db", row->sqnr_db);
+        xg_json_knum(j, "alone_db", row->own_db);
+        xg_json_close(j, '}');
+    }
+    xg_json_close(j, ']');
+    xg_json_key(j, "outputs");
+    xg_json_open(j, '[');
+    for (uint32_t i = 0; i < r->report.output.n; i++) {
+        xg_json_open(j, '{');
+        xg_json_kstr(j, "name", r->report.output.v[i].name);
+        xg_json_knum(j, "cosine", r->report.output.v[i].cosine);
+        xg_json_knum(j, "sqnr_db", r->report.output.v[i].sqnr_db);
+        xg_json_close(j, '}');
+    }
+    xg_json_close(j, ']');
+}
+
+static void json(const quantize_result *r, xg_buf *out) {
+    xg_json j;
+    xg_json_init(&j, out);
+    xg_json_open(&j, '{');
+    xg_json_kstr(&j, "model", r->name);
+    xg_json_kstr(&j, "target", r->target);
+    xg_json_kstr(&j, "ranges", r->report.how);
+    xg_json_kbool(&j, "was_float", r->front.was_float);
+    xg_json_kint(&j, "equalised_tensors", r->report.equalised);
+    xg_json_kint(&j, "corrected_biases", r->report.corrected);
+    xg_json_kint(&j, "sets_compared", (int64_t)r->compared);
+    json_rows(r, &j);
+    const xg_quant_row *w = worst(&r->report);
+    if (w) xg_json_kstr(&j, "loses_most", w->node);
+    if (r->images) {
+        xg_json_kint(&j, "images", (int64_t)r->images);
+        xg_json_kint(&j, "right_before", (int64_t)r->right_before);
+        xg_json_kint(&j, "right_after", (int64_t)r->right_after);
+    }
+    xg_json_close(&j, '}');
+    xg_puts(out, "\n");
+}
+
+/* ---- all forms ---- */
+
+xg_status xgc_print_quantize(xg_ctx *c, const quantize_result *r, const char *form, xg_buf *out) {
+    bool onnx = !strcmp(form, "onnx"), table = !strcmp(form, "table");
+    if ((onnx || table) && !r->front.was_float)
+        return xg_error(c, XG_UNSUPPORTED, r->name,
+                        "the model came quantised: %s can be written of float models only",
+                        onnx ? "QDQ ONNX" : "a table of ranges");
+    if (onnx) return xg_export_qdq(c, &r->front.map, r->activations, out);
+    if (!strcmp(form, "xg")) return xg_graph_pack(c, r->front.graph, out);
+    if (table)
+        xg_calibration_print(&r->front.ranges, out);
+    else if (!strcmp(form, "xg-text"))
+        xg_graph_print(r->front.graph, false, out);
+    else if (!strcmp(form, "text"))
+        text(r, out);
+    else if (!strcmp(form, "json"))
+        json(r, out);
+    else
+        return xgc_bad_form(c, form, "text, json, onnx, xg, xg-text, table");
+    return XG_OK;
+}

@@ -1,0 +1,204 @@
+/* A graph before and after quantisation, side by side on samples: where accuracy is lost. */
+#include "xgraph/quantise_plan.h"
+#include "xgraph/samples.h"
+
+#include "xgraph/import.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct sums {
+    double signal, noise, other, product; /* of a, of a - b, of b, a times b */
+    bool any;
+} sums;
+
+typedef struct work {
+    xg_ctx *ctx;
+    xg_arena *tmp;
+    const xg_graph *before, *after;
+    const xg_rqrec *record;
+    uint32_t *twin;       /* [after's tensors]: of before, or XG_NONE */
+    const float **divide; /* [before's tensors] */
+    sums *all, *own;      /* [after's nodes] */
+    sums *output;         /* [after's outputs] */
+} work;
+
+static bool has_reals(const xg_tensor *t) {
+    return t->dtype == XG_F32 || (xg_dtype_is_int8(t->dtype) && t->quant && t->quant->axis < 0);
+}
+
+static double real_at(const xg_tensor *t, const void *data, int64_t i) {
+    if (t->dtype == XG_F32) return ((const float *)data)[i];
+    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
+    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
+}
+
+/* ---- matching ---- */
+
+static uint32_t by_name(xg_arena *a, const xg_map *names, const char *name) {
+    uint32_t t = xg_map_get(names, name);
+    size_t n = strlen(name), s = strlen(XG_QSUFFIX);
+    if (t != XG_NONE || n <= s || strcmp(name + n - s, XG_QSUFFIX)) return t;
+    return xg_map_get(names, xg_strndup(a, name, n - s));
+}
+
+static bool same_shape(const xg_tensor *a, const xg_tensor *b) {
+    return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
+static void match(work *w, const xg_quant_report *report) {
+    xg_map names = {.arena = w->tmp};
+    for (uint32_t t = 0; t < w->before->tensor.n; t++)
+        xg_map_set(&names, w->before->tensor.v[t].name, t);
+    w->twin = xg_newn(w->tmp, uint32_t, w->after->tensor.n);
+    for (uint32_t t = 0; t < w->after->tensor.n; t++) {
+        const xg_tensor *b = xg_tensorp(w->after, t);
+        uint32_t x = by_name(w->tmp, &names, b->name);
+        const xg_tensor *a = x == XG_NONE ? NULL : xg_tensorp(w->before, x);
+        bool fits = a && has_reals(a) && has_reals(b) && same_shape(a, b);
+        w->twin[t] = fits ? x : XG_NONE;
+    }
+    w->divide = xg_newn(w->tmp, const float *, w->before->tensor.n);
+    for (uint32_t i = 0; i < report->scaled.n; i++) {
+        uint32_t t = xg_map_get(&names, report->scaled.v[i].tensor);
+        if (t != XG_NONE) w->divide[t] = report->scaled.v[i].divide;
+    }
+}
+
+/* Element i of before's tensor x as the graph after should hold it. */
+static double reference_at(const work *w, uint32_t x, const void *data, int64_t i) {
+    const xg_tensor *t = xg_tensorp(w->before, x);
+    double v = real_at(t, data, i);
+    return w->divide[x] ? v / w->divide[x][i % t->dim[t->rank - 1]] : v;
+}
+
+/* ---- adding up ---- */
+
+static void add(const work *w, uint32_t x, const void *a, uint32_t y, const void *b, sums *s) {
+    int64_t n = xg_tensor_elems(xg_tensorp(w->after, y));
+    for (int64_t i = 0; i < n; i++) {
+        double p = reference_at(w, x, a, i), q = real_at(xg_tensorp(w->after, y), b, i);
+        s->signal += p * p;
+        s->noise += (p - q) * (p - q);
+        s->other += q * q;
+        s->product += p * q;
+    }
+    s->any = true;
+}
+
+static double sqnr(const sums *s) {
+    if (!s->any) return NAN;
+    return s->noise == 0 ? INFINITY : 10 * log10(s->signal / s->noise);
+}
+
+static double cosine(const sums *s) {
+    if (!s->any) return NAN;
+    double size = sqrt(s->signal) * sqrt(s->other);
+    return size > 0 ? s->product / size : s->noise == 0 ? 1 : 0;
+}
+
+static bool is_row(const work *w, const xg_node *n) {
+    return n->nout == 1 && xg_out(w->after, n, 0)->dtype != XG_F32 && w->twin[n->out[0]] != XG_NONE;
+}
+
+/* What the node makes of exact inputs, rounded to its input scales. False when an input has no
+ * counterpart. */
+static bool exact_inputs(work *w, const xg_node *n, const xg_values *before, xg_values *own) {
+    for (uint32_t k = 0; k < n->nin; k++) {
+        uint32_t t = n->in[k];
+        if (t == XG_NONE || xg_tensorp(w->after, t)->data) continue;
+        const xg_tensor *v = xg_tensorp(w->after, t);
+        uint32_t x = w->twin[t];
+        if (x == XG_NONE || !before->v[x]) return false;
+        void *to = xg_values_get(own, t);
+        int64_t count = xg_tensor_elems(v);
+        int32_t lo, hi;
+        xg_dtype_range(v->dtype, &lo, &hi);
+        for (int64_t i = 0; i < count; i++) {
+            float real = (float)reference_at(w, x, before->v[x], i);
+            if (v->dtype == XG_F32)
+                ((float *)to)[i] = real;
+            else
+                ((int8_t *)to)[i] =
+                    (int8_t)xg_quantize_f32(real, v->quant->scale[0], v->quant->zp[0], lo, hi);
+        }
+    }
+    return true;
+}
+
+static xg_status add_own(work *w, uint32_t node, const xg_values *before, xg_values *own) {
+    const xg_node *n = xg_nodep(w->after, node);
+    if (!exact_inputs(w, n, before, own)) return XG_OK;
+    xg_status st = xg_interp_node(w->ctx, own, node, w->record);
+    uint32_t x = w->twin[n->out[0]];
+    if (st == XG_OK) add(w, x, before->v[x], n->out[0], own->v[n->out[0]], &w->own[node]);
+    return st;
+}
+
+static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *scratch) {
+    xg_values a, b, own;
+    xg_values_init(&a, w->before, scratch);
+    xg_values_init(&b, w->after, scratch);
+    xg_values_init(&own, w->after, scratch);
+    xg_status st = xg_samples_fill(s, set, &a);
+    if (st == XG_OK) st = xg_samples_fill(s, set, &b);
+    if (st == XG_OK) st = xg_interp_run(w->ctx, &a, NULL);
+    if (st == XG_OK) st = xg_interp_run(w->ctx, &b, w->record);
+    for (uint32_t i = 0; i < w->after->node.n && st == XG_OK; i++) {
+        const xg_node *n = xg_nodep(w->after, i);
+        if (!is_row(w, n)) continue;
+        uint32_t y = n->out[0], x = w->twin[y];
+        add(w, x, a.v[x], y, b.v[y], &w->all[i]);
+        st = add_own(w, i, &a, &own);
+    }
+    for (uint32_t i = 0; i < w->after->output.n && st == XG_OK; i++) {
+        uint32_t y = w->after->output.v[i], x = w->before->output.v[i];
+        if (has_reals(xg_tensorp(w->after, y)) && has_reals(xg_tensorp(w->before, x)))
+            add(w, x, a.v[x], y, b.v[y], &w->output[i]);
+    }
+    return st;
+}
+
+/* ---- the whole ---- */
+
+static void report_rows(const work *w, xg_arena *a, xg_quant_report *report) {
+    for (uint32_t i = 0; i < w->after->node.n; i++) {
+        const xg_node *n = xg_nodep(w->after, i);
+        if (!is_row(w, n)) continue;
+        xg_quant_row row = {.node = xg_strdup(a, n->name),
+                            .op = xg_ops[n->op].name,
+                            .sqnr_db = sqnr(&w->all[i]),
+                            .own_db = sqnr(&w->own[i])};
+        xg_push(a, &report->row, row);
+    }
+    for (uint32_t i = 0; i < w->after->output.n; i++) {
+        xg_quant_output out = {.name = xg_tensorp(w->after, w->after->output.v[i])->name,
+                               .sqnr_db = sqnr(&w->output[i]),
+                               .cosine = cosine(&w->output[i])};
+        xg_push(a, &report->output, out);
+    }
+}
+
+xg_status xg_quant_compare(xg_arena *a, const xg_graph *before, const xg_graph *after,
+                           const xg_rqrec *record, const xg_samples *s, uint64_t most,
+                           xg_quant_report *report) {
+    xg_ctx *c = xg_arena_ctx(a);
+    if (before->output.n != after->output.n)
+        return xg_error(c, XG_INTERNAL, "", "the graphs have %u and %u outputs", before->output.n,
+                        after->output.n);
+    work w = {.ctx = c, .tmp = xg_arena_new(c), .before = before, .after = after, .record = record};
+    w.all = xg_newn(w.tmp, sums, after->node.n);
+    w.own = xg_newn(w.tmp, sums, after->node.n);
+    w.output = xg_newn(w.tmp, sums, after->output.n);
+    match(&w, report);
+    uint64_t all = xg_samples_count(s), take = most < all ? most : all;
+    xg_status st = XG_OK;
+    for (uint64_t i = 0; i < take && st == XG_OK; i++) {
+        xg_arena *scratch = xg_arena_new(c);
+        st = add_set(&w, s, i * all / take, scratch);
+        xg_arena_free(scratch);
+    }
+    if (st == XG_OK) report_rows(&w, a, report);
+    xg_arena_free(w.tmp);
+    return st;
+}
