@@ -34,8 +34,18 @@ static bool next_row(pairs *p) {
     return xg_odometer(p->outer, p->dim, p->sb, p->ib, &p->b);
 }
 
-static float apply_f32(uint16_t op, float a, float b) {
-    switch (op) {
+/* The remainder with the sign of the divisor, or (mode 1) of the dividend. */
+static float mod_f32(const xg_node *n, float a, float b) {
+    float r = fmodf(a, b);
+    return xg_ai(n, XG_ATTR_mode) == 0 && r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static float apply_f32(const xg_node *n, float a, float b) {
+    switch (n->op) {
+    case XG_OP_PRelu:
+        return a >= 0 ? a : a * b;
+    case XG_OP_Mod:
+        return mod_f32(n, a, b);
     case XG_OP_Add:
         return a + b;
     case XG_OP_Sub:
@@ -58,15 +68,22 @@ static xg_status binary_f32(const xg_kernel *k) {
     do
         for (int64_t i = 0; i < p.inner; i++)
             ((float *)p.py)[p.out + i] =
-                apply_f32(k->node->op, ((const float *)p.pa)[p.a + i * p.step_a],
+                apply_f32(k->node, ((const float *)p.pa)[p.a + i * p.step_a],
                           ((const float *)p.pb)[p.b + i * p.step_b]);
     while (next_row(&p));
     return XG_OK;
 }
 
 /* Plain integers wrap; only division can fail. The quotient is truncated. */
-static bool apply_plain(uint16_t op, int64_t a, int64_t b, int64_t *y) {
-    switch (op) {
+static bool apply_plain(const xg_node *n, int64_t a, int64_t b, int64_t *y) {
+    switch (n->op) {
+    case XG_OP_Mod:
+        *y = b == -1 || b == 0 ? 0 : a % b;
+        if (*y && xg_ai(n, XG_ATTR_mode) == 0 && (*y < 0) != (b < 0)) *y += b;
+        return b != 0;
+    case XG_OP_PRelu:
+        *y = a >= 0 ? a : (int64_t)((uint64_t)a * (uint64_t)b);
+        return true;
     case XG_OP_Add:
         *y = (int64_t)((uint64_t)a + (uint64_t)b);
         return true;
@@ -97,7 +114,7 @@ static xg_status binary_plain(const xg_kernel *k) {
         for (int64_t i = 0; i < p.inner; i++) {
             int64_t y, a = xg_load(p.pa, ta, p.a + i * p.step_a),
                        b = xg_load(p.pb, tb, p.b + i * p.step_b);
-            if (!apply_plain(k->node->op, a, b, &y))
+            if (!apply_plain(k->node, a, b, &y))
                 return xg_node_error(k->ctx, k->node, XG_INPUT, "integer division by 0");
             xg_store(p.py, ty, p.out + i, y);
         }
@@ -126,7 +143,7 @@ static xg_status int_of(const xg_kernel *k, binary_int *v) {
 
 /* Q(f(DQ a, DQ b)): what the machine's datapath does not define is computed in f32. */
 static int32_t apply_host(const xg_kernel *k, const binary_int *v, int32_t a, int32_t b) {
-    float f = apply_f32(k->node->op, xg_dequantize_f32(a, v->a.scale, v->a.zp),
+    float f = apply_f32(k->node, xg_dequantize_f32(a, v->a.scale, v->a.zp),
                         xg_dequantize_f32(b, v->b.scale, v->b.zp));
     return (int32_t)xg_clamp(xg_quantize_f32(f, v->y.scale, v->y.zp, v->y.lo, v->y.hi), v->lo,
                              v->hi);
@@ -198,6 +215,12 @@ xg_status xg_kernel_Min(const xg_kernel *k) {
     return binary(k);
 }
 xg_status xg_kernel_Max(const xg_kernel *k) {
+    return binary(k);
+}
+xg_status xg_kernel_PRelu(const xg_kernel *k) {
+    return binary(k);
+}
+xg_status xg_kernel_Mod(const xg_kernel *k) {
     return binary(k);
 }
 xg_status xg_kernel_Pow(const xg_kernel *k) {

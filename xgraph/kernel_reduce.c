@@ -58,6 +58,35 @@ static void max_f32(const xg_kernel *k, const reduce *r, int64_t out, int64_t ba
     ((float *)xg_kout_data(k))[out] = m;
 }
 
+static void min_f32(const xg_kernel *k, const reduce *r, int64_t out, int64_t base, void *arg) {
+    const float *x = xg_kin_data(k, 0);
+    int64_t idx[XG_RANK_MAX] = {0}, at = base;
+    float m = INFINITY;
+    (void)arg;
+    do m = x[at] < m ? x[at] : m;
+    while (xg_odometer(r->gone, r->gone_dim, r->gone_stride, idx, &at));
+    ((float *)xg_kout_data(k))[out] = m;
+}
+
+static void min_int(const xg_kernel *k, const reduce *r, int64_t out, int64_t base, void *arg) {
+    const xg_dtype t = xg_kin(k, 0)->dtype;
+    int64_t idx[XG_RANK_MAX] = {0}, at = base, m = INT64_MAX;
+    (void)arg;
+    do m = xg_min(m, xg_load(xg_kin_data(k, 0), t, at));
+    while (xg_odometer(r->gone, r->gone_dim, r->gone_stride, idx, &at));
+    xg_store(xg_kout_data(k), t, out, m);
+}
+
+static void product_f32(const xg_kernel *k, const reduce *r, int64_t out, int64_t base, void *arg) {
+    const float *x = xg_kin_data(k, 0);
+    int64_t idx[XG_RANK_MAX] = {0}, at = base;
+    float product = 1;
+    (void)arg;
+    do product *= x[at];
+    while (xg_odometer(r->gone, r->gone_dim, r->gone_stride, idx, &at));
+    ((float *)xg_kout_data(k))[out] = product;
+}
+
 static void max_int(const xg_kernel *k, const reduce *r, int64_t out, int64_t base, void *arg) {
     const xg_dtype t = xg_kin(k, 0)->dtype;
     int64_t idx[XG_RANK_MAX] = {0}, at = base, m = INT64_MIN;
@@ -93,6 +122,18 @@ xg_status xg_kernel_ReduceSum(const xg_kernel *k) {
 xg_status xg_kernel_ReduceMax(const xg_kernel *k) {
     reduce r = reduce_of(k);
     each_output(k, &r, xg_kernel_reading(k) == XG_READ_F32 ? max_f32 : max_int, NULL);
+    return XG_OK;
+}
+
+xg_status xg_kernel_ReduceMin(const xg_kernel *k) {
+    reduce r = reduce_of(k);
+    each_output(k, &r, xg_kernel_reading(k) == XG_READ_F32 ? min_f32 : min_int, NULL);
+    return XG_OK;
+}
+
+xg_status xg_kernel_ReduceProd(const xg_kernel *k) {
+    reduce r = reduce_of(k);
+    each_output(k, &r, product_f32, NULL);
     return XG_OK;
 }
 

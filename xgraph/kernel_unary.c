@@ -2,6 +2,8 @@
  * entries. */
 #include "xgraph/kernel.h"
 
+#include "xgraph/unary_more.h"
+
 #include <math.h>
 
 bool xg_unary_f32(const xg_node *n, float x, float *y) {
@@ -56,7 +58,8 @@ bool xg_unary_f32(const xg_node *n, float x, float *y) {
         v = d > 0 ? d + log1p(exp(-d)) : log1p(exp(d));
         break;
     default:
-        return false;
+        if (!xg_unary_more(n, d, &v)) return false;
+        break;
     }
     *y = (float)v;
     return true;
@@ -132,3 +135,24 @@ UNARY(Neg)
 UNARY(Floor)
 UNARY(Ceil)
 UNARY(Softplus)
+UNARY(Silu)
+UNARY(Gelu)
+UNARY(Mish)
+UNARY(Selu)
+UNARY(Celu)
+UNARY(ThresholdedRelu)
+UNARY(Shrink)
+UNARY(Softsign)
+UNARY(Sign)
+UNARY(Round)
+UNARY(Sin)
+UNARY(Cos)
+UNARY(Tan)
+UNARY(Asin)
+UNARY(Acos)
+UNARY(Atan)
+UNARY(Sinh)
+UNARY(Cosh)
+UNARY(Asinh)
+UNARY(Acosh)
+UNARY(Atanh)

@@ -226,6 +226,20 @@ static xg_status reserve_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     return XG_OK;
 }
 
+/* A graph output that turned out to be a constant: a Reshape carries it, as an output has a producer.
+ */
+static xg_status carry_constant(xg_onnx *x, uint32_t output) {
+    xg_tensor t = x->g->tensor.v[output];
+    uint32_t value = xg_graph_add_const(x->g, xg_strf(x->a, "%s.value", t.name), t.dtype, t.rank,
+                                        t.dim, t.data, t.quant),
+             n;
+    x->g->tensor.v[output].data = NULL;
+    n = xg_graph_add_node_to(x->g, XG_OP_Reshape, xg_strf(x->a, "%s.constant", t.name), &value, 1,
+                             &output, 1);
+    xg_set_ais(x->g, xg_nodep(x->g, n), XG_ATTR_shape, t.dim, t.rank);
+    return xg_node_infer(x->c, x->g, n);
+}
+
 static xg_status bind_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     for (size_t i = 0; i < g->n_output; i++) {
         xg_ox_value *v = value_at(x, g->output[i]->name);
@@ -234,7 +248,10 @@ static xg_status bind_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
             return xg_error(x->c, XG_INPUT, x->file->path, "no node makes graph output '%s'%s",
                             v->name, v->init ? " (it is a constant)" : "");
         xg_tensor *t = &x->g->tensor.v[v->tensor];
-        if (t->producer == XG_NONE)
+        if (t->producer == XG_NONE && t->data && !v->init) {
+            xg_status st = carry_constant(x, v->tensor);
+            if (st) return st;
+        } else if (t->producer == XG_NONE)
             return xg_error(x->c, XG_UNSUPPORTED, x->file->path,
                             "graph output '%s' is %s; nothing to compile", v->name,
                             t->is_input ? "a graph input" : "a constant");

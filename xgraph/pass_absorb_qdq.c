@@ -20,6 +20,7 @@ static bool picks(const xg_node *n) {
     case XG_OP_Gather:
     case XG_OP_MaxPool:
     case XG_OP_ReduceMax:
+    case XG_OP_ReduceMin:
         return true;
     case XG_OP_Pad:
         return xg_ai(n, XG_ATTR_mode) != 0 || xg_af(n, XG_ATTR_value) == 0;
@@ -173,6 +174,9 @@ static bool binary_value(uint32_t op, float a, float b, float *y) {
         return true;
     case XG_OP_Max:
         *y = a > b ? a : b;
+        return true;
+    case XG_OP_PRelu:
+        *y = a >= 0 ? a : (float)(p * q);
         return true;
     default:
         return false;

@@ -47,7 +47,9 @@ static bool passes_elements(uint32_t op) {
 
 static bool moves_axes(uint32_t op) {
     return op == XG_OP_Softmax || op == XG_OP_ReduceMean || op == XG_OP_ReduceSum ||
-           op == XG_OP_ReduceMax || op == XG_OP_Slice || op == XG_OP_Pad || op == XG_OP_Gather;
+           op == XG_OP_ReduceMax || op == XG_OP_ReduceMin || op == XG_OP_ReduceProd ||
+           op == XG_OP_ArgMax || op == XG_OP_ArgMin || op == XG_OP_Hardmax || op == XG_OP_CumSum ||
+           op == XG_OP_Normalize || op == XG_OP_Slice || op == XG_OP_Pad || op == XG_OP_Gather;
 }
 
 static bool per_tensor(const xg_tensor *t) {
@@ -65,7 +67,7 @@ static void remap_list(xg_rw *r, const xg_node *n, xg_attr_id id, const xg_attr 
 
 static bool remap_axes(xg_rw *r, uint32_t old, uint32_t fresh, const int64_t *perm, uint32_t rank) {
     const xg_node *o = xg_nodep(r->g, old), *n = xg_nodep(r->g, fresh);
-    if (o->op == XG_OP_Softmax || o->op == XG_OP_Gather) {
+    if (xg_has_attr(o, XG_ATTR_axis)) {
         xg_set_ai(n, XG_ATTR_axis, perm[xg_ai(o, XG_ATTR_axis)]);
     } else if (o->op == XG_OP_Slice) {
         remap_list(r, n, XG_ATTR_starts, xg_attr_of(o, XG_ATTR_starts), perm, rank);

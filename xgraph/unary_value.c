@@ -1,6 +1,8 @@
 /* Values of element-wise functions in binary64 rounded to binary32: what tables are made of. */
 #include "xgraph/pass.h"
 
+#include "xgraph/unary_more.h"
+
 #include <math.h>
 
 bool xg_op_is_unary(uint32_t op) {
@@ -23,7 +25,7 @@ bool xg_op_is_unary(uint32_t op) {
     case XG_OP_Softplus:
         return true;
     default:
-        return false;
+        return xg_op_is_unary_more(op);
     }
 }
 
@@ -36,6 +38,8 @@ bool xg_op_is_binary(uint32_t op) {
     case XG_OP_Pow:
     case XG_OP_Min:
     case XG_OP_Max:
+    case XG_OP_PRelu:
+    case XG_OP_Mod:
         return true;
     default:
         return false;
@@ -98,7 +102,8 @@ bool xg_unary_value(const xg_node *n, float x, float *y) {
         f = v > 0 ? v + log1p(exp(-v)) : log1p(exp(v));
         break;
     default:
-        return false;
+        if (!xg_unary_more(n, v, &f)) return false;
+        break;
     }
     *y = (float)f;
     return true;

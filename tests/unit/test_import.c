@@ -47,7 +47,6 @@ static const refusal refusals[] = {
     {"bad_attr_count", XG_INPUT, "n_y", "strides does not have 2 values"},
     {"bad_read_otherwise", XG_UNSUPPORTED, "n_y",
      "written with scale 0.5 zero point 0, but read with scale 0.25"},
-    {"bad_constant_output", XG_UNSUPPORTED, "bad_constant_output.onnx", "'y' is a constant"},
     {"bad_opset", XG_UNSUPPORTED, "bad_opset.onnx", "opset 6; supported are 7 to 21"},
     {"external_dots", XG_INPUT, "'w'", "leaves the model's folder"},
     {"external_absolute", XG_INPUT, "'w'", "is an absolute path"},
@@ -92,6 +91,22 @@ static void a_missing_file_is_io(void **state) {
     xg_test *t = *state;
     xg_graph *g;
     assert_status(t->c, import(t, "there_is_no_such_model", &on, &g), XG_IO);
+}
+
+/* A graph output may be a constant: a Reshape makes it, so that it has a producer. */
+static void a_constant_output_is_carried(void **state) {
+    xg_test *t = *state;
+    xg_graph *g;
+    assert_ok(t->c, import(t, "bad_constant_output", &on, &g));
+    uint32_t at = 0;
+    while (at < g->output.n && strcmp(xg_tensorp(g, g->output.v[at])->name, "y")) at++;
+    assert_true(at < g->output.n);
+    const xg_tensor *y = xg_tensorp(g, g->output.v[at]);
+    assert_null(y->data);
+    assert_int_equal(xg_nodep(g, y->producer)->op, XG_OP_Reshape);
+    assert_non_null(xg_in(g, xg_nodep(g, y->producer), 0)->data);
+    assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+    assert_string_equal(xg_tensorp(g, g->output.v[at])->name, "y");
 }
 
 /* ---- shapes ---- */
@@ -385,6 +400,7 @@ int main(void) {
         TEST(refuses_in_one_line),
         TEST(lists_all_unsupported),
         TEST(a_missing_file_is_io),
+        TEST(a_constant_output_is_carried),
         TEST(shapes_from_options),
         TEST(symbolic_batch),
         TEST(borders_keep_names_and_axes),

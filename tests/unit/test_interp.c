@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "interp_more.h"
 #include "interp_net.h"
 
 #include <math.h>
@@ -861,6 +862,7 @@ int main(void) {
         TEST(slice_and_gather),
         TEST(pad),
         TEST(concat),
+        MORE_TESTS,
         TEST(missing_input),
         TEST(allocation_failure),
         TEST(every_operator),
