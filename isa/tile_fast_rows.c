@@ -103,6 +103,19 @@ BODY void requantise_mul(const xg_tile_rq *q, const int32_t *restrict acc, uint3
     }
 }
 
+/* Half up in one stage, the usual case: guard bit and kept bits in one addition. */
+BODY void requantise_up(const xg_tile_rq *q, const int32_t *restrict acc, uint32_t first,
+                        uint32_t n, uint8_t *restrict out) {
+    const int32_t *restrict m = q->mult + first;
+    const int64_t *restrict g = q->g[0] + first, *restrict gm = q->gm[0] + first;
+    const int64_t lo = q->lo - q->zp, hi = q->hi - q->zp;
+    const int32_t zp = q->zp;
+    for (uint32_t c = 0; c < n; c++) {
+        int64_t v = (int64_t)acc[c] * m[c] >> g[c];
+        out[c] = saturate64((v + gm[c]) >> gm[c], lo, hi, zp);
+    }
+}
+
 BODY void requantise_run(const xg_tile_rq *q, const int32_t *acc, uint32_t first, uint32_t n,
                          uint8_t *out) {
 #define FLOAT(mode) requantise_f32(q, acc, first, n, out, mode)
@@ -110,6 +123,8 @@ BODY void requantise_run(const xg_tile_rq *q, const int32_t *acc, uint32_t first
         EACH_MODE(q->mode, FLOAT)
     } else if (q->how == XG_TILE_SHIFT) {
         requantise_shift(q, acc, first, n, out);
+    } else if (q->how == XG_TILE_MUL && q->round[0].always) {
+        requantise_up(q, acc, first, n, out);
     } else {
         requantise_mul(q, acc, first, n, out, q->how == XG_TILE_MUL2);
     }
