@@ -1,7 +1,8 @@
 /* bench_kernels                        speed of single kernels at each level of vector instructions
  * bench_kernels run MODEL [RUNS]       ... of the interpreter on a model, profile ort, by operator
  * bench_kernels sim MODEL MACHINE [RUNS]  ... of the functional simulator on the compiled program
- * bench_kernels export MODEL OUT       writes the model that `run` runs as QOperator ONNX
+ * bench_kernels export MODEL OUT [u8]  writes the model that `run` runs as QOperator ONNX; u8: with
+ *                                      unsigned activations, which ONNX Runtime runs faster on x86
  *
  * XGC_ISA=LEVEL: `run` and `sim` at this level only.
  * One thread; the best of RUNS (default 5). Float models are calibrated on one random input, and
@@ -212,12 +213,29 @@ static xg_status run_model(job *j) {
     return XG_OK;
 }
 
+/* The same values as unsigned ones: 128 is added to elements, zero points and bounds. */
+static void make_unsigned(xg_graph *g) {
+    for (uint32_t t = 0; t < g->tensor.n; t++) {
+        xg_tensor *x = xg_tensorp(g, t);
+        if (x->data || x->dtype != XG_I8 || !x->quant) continue;
+        x->dtype = XG_U8;
+        x->quant = xg_quant_scalar(g->arena, x->quant->scale[0], x->quant->zp[0] + 128);
+    }
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        const xg_node *n = xg_nodep(g, i);
+        if (!xg_has_attr(n, XG_ATTR_lo)) continue;
+        xg_set_ai(n, XG_ATTR_lo, xg_clamp(xg_ai(n, XG_ATTR_lo), -128, 127) + 128);
+        xg_set_ai(n, XG_ATTR_hi, xg_clamp(xg_ai(n, XG_ATTR_hi), -128, 127) + 128);
+    }
+}
+
 static xg_status export_model(job *j) {
     xg_rqrec rec;
     xg_graph *g;
     xg_buf onnx = {.arena = j->arena};
     if (!xg_rqrec_profile("ort", &rec)) return XG_INTERNAL;
     xg_status st = load(j, &rec, &g);
+    if (st == XG_OK && j->argc == 5) make_unsigned(g);
     if (st == XG_OK) st = xg_export_qoperator(j->ctx, g, false, &onnx);
     return st == XG_OK ? xg_write_file(j->ctx, j->argv[3], onnx.p, onnx.n) : st;
 }
@@ -276,10 +294,11 @@ static xg_status work(void *arg) {
         if (j->argc > 4) j->runs = atoi(j->argv[4]);
         return simulate(j);
     }
-    if (!strcmp(what, "export") && j->argc == 4) return export_model(j);
+    if (!strcmp(what, "export") && (j->argc == 4 || (j->argc == 5 && !strcmp(j->argv[4], "u8"))))
+        return export_model(j);
     return xg_error(j->ctx, XG_USAGE, "",
                     "bench_kernels [run MODEL [RUNS] | sim MODEL MACHINE [RUNS] | export MODEL "
-                    "OUT]");
+                    "OUT [u8]]");
 }
 
 int main(int argc, char **argv) {
