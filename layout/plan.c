@@ -16,6 +16,7 @@ typedef struct maker {
     mark *mark;
     uint32_t signals; /* SIGNALs of each core in this segment */
     uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
+    uint32_t apart;   /* XG_NONE, or the group whose nodes had better run alone */
 } maker;
 
 static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
@@ -169,7 +170,8 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         back_to_marks(mk, pieces, bytes);
         if (shrink(mk, g)) continue;
         mk->victim = largest_staying(mk);
-        if (mk->victim != XG_NONE) return XG_LIMIT;
+        mk->apart = mk->victim == XG_NONE && g->nnode > 1 ? gi : XG_NONE;
+        if (mk->victim != XG_NONE || mk->apart != XG_NONE) return XG_LIMIT;
         return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
                         "not even its smallest tile fits the on-chip memories of machine %s",
                         p->machine->name);
@@ -239,13 +241,18 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
 }
 
 /* One attempt with the selection as it is. */
-static xg_status make_once(xg_plan *p, uint32_t *victim) {
+static xg_status make_once(xg_plan *p, uint32_t *victim, uint32_t *apart) {
     const xg_selection *s = p->sel;
     xg_status st = xg_place_tensors(p);
+    *apart = XG_NONE;
     *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
     if (*victim != XG_NONE) return XG_LIMIT;
-    maker mk = {p, xg_newn(p->arena, xg_task_builder, p->machine->cores),
-                xg_newn(p->arena, mark, p->machine->cores), 0, XG_NONE};
+    maker mk = {p,
+                xg_newn(p->arena, xg_task_builder, p->machine->cores),
+                xg_newn(p->arena, mark, p->machine->cores),
+                0,
+                XG_NONE,
+                XG_NONE};
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
         uint32_t end = i + 1;
         bool accel = s->group.v[i].where == XG_ON_ACCEL;
@@ -259,6 +266,7 @@ static xg_status make_once(xg_plan *p, uint32_t *victim) {
         i = end;
     }
     *victim = mk.victim;
+    *apart = mk.apart;
     return st;
 }
 
@@ -289,6 +297,31 @@ static void adapt(xg_plan *p, xg_selection *sel, uint32_t victim) {
     }
 }
 
+/* Each node of group gi becomes a group; their results go through DDR. */
+static void take_apart(xg_plan *p, xg_selection *sel, uint32_t gi) {
+    xg_group old = sel->group.v[gi];
+    uint32_t more = old.nnode - 1, n = sel->group.n;
+    p->sel = sel;
+    xg_reserve(p->arena, &sel->group, n + more);
+    memmove(&sel->group.v[gi + old.nnode], &sel->group.v[gi + 1],
+            (n - gi - 1) * sizeof *sel->group.v);
+    sel->group.n = n + more;
+    for (uint32_t k = 0; k < old.nnode; k++) {
+        xg_group *g = &sel->group.v[gi + k];
+        *g = old;
+        g->nnode = 1;
+        g->node = &old.node[k];
+        g->pattern = "single";
+        g->strategy =
+            (xg_strategy){.split = old.strategy.split,
+                          .tile_h = p->machine->tile.pp,
+                          .tile_oc = (uint32_t)xg_max(p->machine->tile.ocp, p->machine->tile.icp)};
+        for (uint32_t t = 0; t < p->graph->tensor.n; t++)
+            p->place[t].stays = sel->on_chip && sel->on_chip[t];
+        xg_restrategise(p, g, gi + k);
+    }
+}
+
 xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
     xg_selection *sel = copy_selection(a, s);
     if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n + 1);
@@ -297,10 +330,14 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         xg_plan *p = xg_new(a, xg_plan);
         xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
         *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = mine};
-        uint32_t victim;
-        xg_status st = make_once(p, &victim);
+        uint32_t victim, apart;
+        xg_status st = make_once(p, &victim, &apart);
         *out = p;
-        if (st != XG_LIMIT || victim == XG_NONE) return st;
+        if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
+        if (apart != XG_NONE) {
+            take_apart(p, sel, apart);
+            continue;
+        }
         evict(sel, s->graph, parent, victim);
         adapt(p, sel, victim);
     }
