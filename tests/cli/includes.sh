@@ -24,6 +24,7 @@ check() { # check FOLDER: prints each offence; fails when there is one, or when 
         home["^(sha2|md5)[.]h"] = "base"
         home["^protobuf-c/|[.]pb-c[.]h$"] = "xgraph"
         home["^zlib[.]h"] = "xgraph"
+        home["^(libpng.*/)?png[.]h|^jpeglib[.]h"] = "xgraph"
         home["^igraph"] = "fusion"
         home["^glpk"] = "fusion"
         home["^(libelf|gelf|elf)[.]h"] = "assembler"
