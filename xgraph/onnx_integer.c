@@ -71,8 +71,8 @@ static xg_status zero_points(xg_onnx *x, uint32_t i, int64_t most, uint32_t *n, 
 
 /* Input 0 as integers with a scale: its own where it has one with this zero point, else 1. */
 static xg_status activation(xg_onnx *x, uint32_t *out) {
-    uint32_t in = xg_ox_in(x, 0), n;
-    int32_t *zp;
+    uint32_t in = xg_ox_in(x, 0), n = 0;
+    int32_t *zp = NULL;
     xg_status st = zero_points(x, 2, 1, &n, &zp);
     if (st) return st;
     const xg_tensor *t = xg_ox_tensor(x, in);
@@ -83,8 +83,8 @@ static xg_status activation(xg_onnx *x, uint32_t *out) {
 
 /* Input 1 with scale 1; zero points may stand along `axis`. */
 static xg_status weights(xg_onnx *x, int32_t axis, uint32_t *out) {
-    uint32_t in = xg_ox_in(x, 1), n;
-    int32_t *zp;
+    uint32_t in = xg_ox_in(x, 1), n = 0;
+    int32_t *zp = NULL;
     const xg_tensor *t = xg_ox_tensor(x, in);
     xg_status st = zero_points(x, 3, t->dim[axis], &n, &zp);
     if (st) return st;

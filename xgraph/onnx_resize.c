@@ -311,7 +311,7 @@ static double cubic(double a, double t) {
 static void taps_at(const resize *r, double at, int64_t n, int taps, int64_t *index,
                     float *weight) {
     const double base = floor(at), part = at - base;
-    double w[4], sum = 0;
+    double w[4] = {0}, sum = 0;
     for (int k = 0; k < taps; k++) {
         double i = base + k - (taps == 4);
         w[k] = taps == 4 ? cubic(r->cubic_a, at - i) : k ? part : 1 - part;
