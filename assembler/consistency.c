@@ -63,21 +63,37 @@ static bool ddr_fits(const verifier *v, const xg_place *p, uint64_t images, uint
     return end <= v->p->region_bytes[p->region];
 }
 
+/* Largest slot of rows [from, to) of a view without ring: it lies in the last group of il * pp
+ * rows, which starts at a multiple of il. */
+static uint64_t last_slot(uint64_t from, uint64_t to, uint64_t il, uint64_t pp) {
+    uint64_t top = to - 1, group = top / (il * pp), start = group * il * pp;
+    if (from < start) from = start;
+    uint64_t low = to - from >= il || from % il > top % il ? il - 1 : top % il;
+    return group * il + low;
+}
+
 /* The same for a view (isa/tile_rows.h): the last word of every row lies in its bank. */
 static bool view_fits(const verifier *v, const xg_place *p, uint64_t rows, uint64_t cols,
                       uint64_t bytes) {
     const xg_tile_machine *t = &v->m->tile;
-    if (!p->il || p->lane >= t->icp || rows > 1 << 20) return false;
-    uint64_t group = (uint64_t)p->il * t->pp;
-    unsigned __int128 tail =
-        (unsigned __int128)(cols - 1) * p->pix_step + (p->lane + bytes - 1) / t->icp;
-    for (uint64_t r = 0; r < rows; r++) {
-        uint64_t h = p->row0 + r;
-        if (p->ring) h %= p->ring;
-        uint64_t slot = h / group * p->il + h % p->il;
-        if (p->addr + (unsigned __int128)slot * p->row_step + tail >= t->fm_depth) return false;
+    if (!p->il || p->lane >= t->icp) return false;
+    uint64_t from = p->row0, to = from + rows;
+    if (p->ring && rows >= p->ring) {
+        from = 0;
+        to = p->ring;
+    } else if (p->ring) {
+        from %= p->ring;
+        to = from + rows < p->ring ? from + rows : p->ring;
     }
-    return true;
+    uint64_t slot = last_slot(from, to, p->il, t->pp);
+    if (from && p->ring && from + rows > p->ring) {
+        uint64_t wrapped = last_slot(0, from + rows - p->ring, p->il, t->pp);
+        if (wrapped > slot) slot = wrapped;
+    }
+    unsigned __int128 word = p->addr + (unsigned __int128)slot * p->row_step +
+                             (unsigned __int128)(cols - 1) * p->pix_step +
+                             (p->lane + bytes - 1) / t->icp;
+    return word < t->fm_depth;
 }
 
 static xg_status check_tensors(const verifier *v) {

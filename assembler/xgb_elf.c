@@ -142,8 +142,7 @@ xg_status xg_elf_build(xg_ctx *c, const xg_secs *s, xg_buf *out) {
     return XG_OK;
 }
 
-/* ---- reading
- * --------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static xg_status damaged(xg_arena *a, const char *path, const char *what) {
     return xg_error(xg_arena_ctx(a), XG_INPUT, path, "not an .xgb file, or damaged: %s", what);

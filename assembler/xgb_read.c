@@ -19,8 +19,7 @@ static xg_status damaged(const reader *r, const char *section) {
                     "damaged: section %s contradicts itself", section);
 }
 
-/* ---- the fixed list of sections
- * ------------------------------------------------------------------------------ */
+/* ---- the fixed list of sections -------------------------------------------------------------- */
 
 enum { S_NOTE, S_CONST, S_TENSORS, S_MAP, S_STEPS, S_HOST, S_STRTAB, S_TEXT };
 static const struct {
@@ -65,9 +64,7 @@ static xg_status open_file(xg_arena *a, const char *path, const void *data, size
     return st;
 }
 
-/* ---- tables
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static const char *get_string(reader *r, cursor *c) {
     uint32_t at = get_u32(c);
@@ -161,9 +158,7 @@ static xg_status get_steps(reader *r, const xg_sec *s) {
     return c.ok && c.p == c.end ? XG_OK : damaged(r, s->name);
 }
 
-/* ---- instructions
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 static xg_status get_stream(reader *r, const xg_sec *s, xg_stream *out) {
     xg_ctx *c = xg_arena_ctx(r->arena);
@@ -212,9 +207,7 @@ static xg_status get_text_sections(reader *r, const xg_secs *s, const xg_xgb_not
     return XG_OK;
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static xg_status same_machine(const reader *r, const xg_xgb_note *k) {
     xg_ctx *c = xg_arena_ctx(r->arena);

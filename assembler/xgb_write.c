@@ -121,13 +121,19 @@ static const char *text_of(const char *s) {
     return s ? s : "";
 }
 
-static void add_note(xg_arena *a, const xg_program *p, xg_secs *secs) {
+/* Identity that the program does not state is the machine's. */
+static void add_note(xg_arena *a, const xg_machine *m, const xg_program *p, xg_secs *secs) {
     xg_xgb_note k = {.version = XG_XGB_VERSION, .ncore = p->ncore, .nsegment = p->segment.n};
     memcpy(k.region_bytes, p->region_bytes, sizeof k.region_bytes);
 #define X(member) k.member = text_of(p->member);
     XG_XGB_NOTE_STRINGS(X)
 #undef X
-    xg_buf b = {.arena = a};
+    xg_buf b = {.arena = a}, record = {.arena = a};
+    xg_rqrec_print(&m->rq, &record);
+    if (!*k.machine_name) k.machine_name = m->name;
+    if (!*k.machine_digest) k.machine_digest = m->digest;
+    if (!*k.encoding_digest) k.encoding_digest = m->encoding->digest;
+    if (!*k.record_text) k.record_text = record.p;
     xg_xgb_note_put(&k, &b);
     add_buf(a, secs, ".note.xgc", XG_SEC_NOTE, &b);
 }
@@ -145,7 +151,7 @@ static xg_status write_file(xg_arena *a, const xg_machine *m, const xg_program *
     put_steps(&steps, p);
     if (p->host) st = xg_graph_pack(c, p->host, &host);
     if (st) return st;
-    add_note(a, p, &secs);
+    add_note(a, m, p, &secs);
     add(a, &secs, ".rodata.const", XG_SEC_DATA,
         p->constants.n ? p->constants.p : (const uint8_t *)"", p->constants.n);
     add_buf(a, &secs, ".xgc.tensors", XG_SEC_INFO, &tensors);

@@ -12,6 +12,10 @@ extern const char *const xg_xs_region_names[XG_REGIONS + 1];
  * usually is one (kernel, strides, dilations, interleave, fold), else 0. */
 int32_t xg_xs_default(const char *operand);
 
+/* Completes a parsed program: identity of the machine, record, one step a segment when there is no
+ * step, a host graph without nodes when there is none. */
+XG_MUST_USE xg_status xg_xs_fill(xg_arena *a, const xg_machine *m, bool host_given, xg_program *p);
+
 /* Numbers of a place, by key: X(key, member). A zero is left out in text. */
 #define XG_XS_PLACE(X)                                                                             \
     X(addr, addr)                                                                                  \

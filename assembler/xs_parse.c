@@ -16,7 +16,7 @@ typedef struct parser {
     xg_map tensors; /* name -> index */
     insts *stream;  /* [ncore] of the segment at hand */
     uint32_t core;
-    bool in_segment;
+    bool in_segment, host_given;
     bool seen_region[XG_REGIONS];
 } parser;
 
@@ -58,9 +58,7 @@ static xg_status optional(parser *k, const char *key, const char **out) {
     return xg_line_key(&k->r.line, key) ? xg_line_str(&k->r, key, out) : XG_OK;
 }
 
-/* ---- header lines
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- header lines ---------------------------------------------------------------------------- */
 
 static xg_status read_version(parser *k) {
     static const char *const keys[] = {"version", NULL};
@@ -142,8 +140,7 @@ static xg_status read_region(parser *k) {
     return XG_OK;
 }
 
-/* ---- tensors, map, steps
- * ------------------------------------------------------------------------------------------- */
+/* ---- tensors, map, steps --------------------------------------------------------------------- */
 
 static xg_status get_place(parser *k, xg_place *p) {
     const xg_item *at = xg_line_key(&k->r.line, "at"), *region = xg_line_key(&k->r.line, "region");
@@ -272,8 +269,7 @@ static xg_status read_step(parser *k) {
     return st;
 }
 
-/* ---- bytes in hexadecimal
- * --------------------------------------------------------------------------------------------- */
+/* ---- bytes in hexadecimal -------------------------------------------------------------------- */
 
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -328,7 +324,8 @@ static xg_status read_const(parser *k) {
 
 static xg_status read_host(parser *k) {
     xg_bytes packed = {0};
-    if (k->p->host) return ERR(k, NULL, "host is given twice");
+    if (k->host_given) return ERR(k, NULL, "host is given twice");
+    k->host_given = true;
     xg_status st = read_bytes(k, &packed);
     if (st || !packed.n) return st;
     xg_graph *g = NULL;
@@ -337,9 +334,7 @@ static xg_status read_host(parser *k) {
     return st;
 }
 
-/* ---- instructions
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 static void close_segment(parser *k) {
     if (!k->in_segment) return;
@@ -426,9 +421,7 @@ static xg_status read_inst(parser *k, int op) {
     return XG_OK;
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct {
     const char *word;
@@ -451,28 +444,6 @@ static xg_status read_line(parser *k) {
                   : read_inst(k, op);
 }
 
-/* What a hand-written file may leave out. */
-static void fill_in(parser *k) {
-    xg_program *p = k->p;
-    p->machine_name = k->m->name;
-    p->machine_digest = k->m->digest;
-    p->encoding_digest = k->m->encoding->digest;
-    if (!p->region_bytes[XG_REG_CONST]) p->region_bytes[XG_REG_CONST] = p->constants.n;
-    if (!p->record_text) {
-        xg_buf b = {.arena = k->arena};
-        xg_rqrec_print(&k->m->rq, &b);
-        p->record_text = b.p;
-    }
-    if (!p->tool_version) p->tool_version = "";
-    if (!p->input_digest) p->input_digest = "";
-    if (!p->options) p->options = "";
-    if (!p->strategy) p->strategy = "";
-    if (!p->solver_note) p->solver_note = "";
-    if (p->step.n) return;
-    for (uint32_t s = 0; s < p->segment.n; s++)
-        xg_push(k->arena, &p->step, (xg_step){.kind = XG_STEP_ACCEL, .segment = s});
-}
-
 xg_status xg_xs_parse(xg_arena *a, const char *path, const char *text, size_t n,
                       const xg_machine *m, xg_program **out) {
     parser *k = xg_new(a, parser);
@@ -490,8 +461,8 @@ xg_status xg_xs_parse(xg_arena *a, const char *path, const char *text, size_t n,
         if (st) return st;
     }
     close_segment(k);
-    fill_in(k);
-    xg_status st = xg_program_verify(a, path, m, k->p);
+    xg_status st = xg_xs_fill(a, m, k->host_given, k->p);
+    if (!st) st = xg_program_verify(a, path, m, k->p);
     if (!st) *out = k->p;
     return st;
 }

@@ -72,7 +72,9 @@ static void put_head(const xg_machine *m, const xg_program *p, xg_buf *b) {
     put_line(b, "tool ", p->tool_version);
     put_line(b, "input ", p->input_digest);
     put_line(b, "options ", p->options);
-    put_line(b, "record ", p->record_text);
+    xg_buf record = {.arena = b->arena};
+    xg_rqrec_print(&m->rq, &record);
+    put_line(b, "record ", p->record_text && *p->record_text ? p->record_text : record.p);
     put_line(b, "strategy ", p->strategy);
     put_line(b, "solver ", p->solver_note);
     for (int r = 0; r < XG_REGIONS; r++)
@@ -134,7 +136,7 @@ static void put_map(const xg_program *p, xg_buf *b) {
     }
 }
 
-/* `word bytes=n`, then lines of 32 bytes in hexadecimal. */
+/* Nothing when n is 0; else `word bytes=n`, then lines of 32 bytes in hexadecimal. */
 static void put_hex(const char *word, const uint8_t *p, size_t n, xg_buf *b) {
     static const char digit[] = "0123456789abcdef";
     if (!n) return;
@@ -151,8 +153,7 @@ static void put_hex(const char *word, const uint8_t *p, size_t n, xg_buf *b) {
     }
 }
 
-/* ---- instructions with comments from the map
- * ---------------------------------------------------------------- */
+/* ---- instructions with comments from the map ------------------------------------------------- */
 
 static int compare_rows(const void *a, const void *b) {
     const xg_map_row *x = *(const xg_map_row *const *)a, *y = *(const xg_map_row *const *)b;
@@ -204,6 +205,7 @@ static xg_status print(xg_arena *a, const xg_machine *m, const xg_program *p, xg
     }
     put_head(m, p, out);
     put_tensors(p, out);
+    if (!p->host) xg_puts(out, "host bytes=0\n"); /* else the parser would make one */
     put_hex("host", (const uint8_t *)host.p, host.n, out);
     put_steps(p, out);
     put_map(p, out);
