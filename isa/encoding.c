@@ -6,8 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- the file as libcyaml fills it; its schema is made from the family's tables
- * -------------------------- */
+/* ---- the file as libcyaml fills it; its schema is made from the family's tables -------------- */
 
 typedef struct file_field {
     int64_t word, lsb, width, bias, unit;
@@ -99,9 +98,7 @@ static const xg_yaml_map *schema(xg_arena *a, const xg_family *fam) {
     return new_map(a, xg_memdup(a, top, sizeof top), sizeof(file_encoding));
 }
 
-/* ---- checks
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 typedef struct checker {
     xg_arena *arena;
@@ -236,9 +233,7 @@ xg_status xg_encoding_load(xg_arena *a, const xg_family *f, const char *path, xg
                     f->name);
 }
 
-/* ---- printing
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void print_field(const char *name, int indent, int pad, const xg_field *f, xg_buf *b) {
     xg_putf(b, "%*s%s:%*s{word: %d, lsb: %d, width: %d", indent, "", name,

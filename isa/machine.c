@@ -7,8 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- rows: every number of a machine file, its limits and where it goes
- * --------------------------------- */
+/* ---- rows: every number of a machine file, its limits and where it goes ---------------------- */
 
 /* TILE(name, lowest, highest): a uint32_t member of xg_tile_machine. Addresses on chip are 16 bits
  * wide. */
@@ -56,8 +55,7 @@ static const char *const rounding_words[] = {"half_even", "half_away", "half_up"
 static const char *const add_words[] = {"f32_fma", "f32", "shift", "tflite", "mulshift", NULL};
 static const char *const pool_words[] = {"f32", "mulshift", "dpu", "exact", NULL};
 
-/* ---- the file as libcyaml fills it
- * -------------------------------------------------------------------------- */
+/* ---- the file as libcyaml fills it ----------------------------------------------------------- */
 
 typedef struct file_rq {
     const char *profile;
@@ -159,8 +157,7 @@ static const xg_yaml_field machine_fields[] = {
 };
 static const xg_yaml_map machine_map = {machine_fields, sizeof(file_machine)};
 
-/* ---- file -> machine
- * ---------------------------------------------------------------------------------------- */
+/* ---- file -> machine ------------------------------------------------------------------------- */
 
 static bool given(const xg_yaml *y, const char *name) {
     char path[64];
@@ -293,9 +290,7 @@ static xg_status take_head(xg_arena *a, const xg_yaml *y, const file_machine *f,
     return XG_OK;
 }
 
-/* ---- printing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void print_record(const xg_machine *m, bool canonical, xg_buf *b) {
     const xg_rqrec *r = &m->rq;
@@ -343,9 +338,7 @@ void xg_machine_print(const xg_machine *m, xg_buf *out) {
     print_machine(m, false, out);
 }
 
-/* ---- loading
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* The encoding's path: absolute, or beside the machine file. NULL = the family's default. */
 static const char *encoding_path(xg_arena *a, const char *machine_path, const char *encoding) {
