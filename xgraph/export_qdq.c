@@ -48,7 +48,8 @@ static constants write_constants(qdq *q, const char *base, const xg_quant *quant
 
 static void convert(qdq *q, const char *op, char *from, const constants *c, char *to) {
     char *in[3] = {from, c->scale, c->zp};
-    Xgonnx__Node *n = xg_ex_node(&q->e, "", op, to, in, 3, to);
+    char *name = xg_ex_fresh(&q->e, xg_strf(q->e.arena, "%s::%s", to, op));
+    Xgonnx__Node *n = xg_ex_node(&q->e, "", op, name, in, 3, to);
     if (c->axis >= 0) xg_ex_int(&q->e, n, "axis", c->axis);
 }
 
@@ -230,7 +231,9 @@ static void name_output(qdq *q, uint32_t t) {
     xg_export *e = &q->e;
     char *want = xg_strdup(e->arena, xg_tensorp(e->g, t)->name);
     char *have = xg_ex_read(e, t, XG_PLAIN);
-    if (strcmp(have, want)) xg_ex_node(e, "", "Identity", want, &have, 1, want);
+    if (!strcmp(have, want)) return;
+    char *name = xg_ex_fresh(e, xg_strf(e->arena, "%s::Identity", want));
+    xg_ex_node(e, "", "Identity", name, &have, 1, want);
 }
 
 static xg_status write_outputs(qdq *q, Xgonnx__Graph *to) {
@@ -251,6 +254,8 @@ xg_status xg_export_qdq(xg_ctx *c, const xg_quant_map *map, xg_dtype type, xg_bu
     xg_arena *scratch = xg_arena_new(c);
     qdq q = {.map = map, .type = type};
     xg_ex_init(&q.e, c, scratch, map->from);
+    for (uint32_t i = 0; i < map->from->node.n; i++) /* node names are unique, too */
+        xg_map_set(&q.e.taken, map->from->node.v[i].name, 1);
     Xgonnx__Graph graph;
     xgonnx__graph__init(&graph);
     graph.name = xg_strdup(scratch, map->from->name && *map->from->name ? map->from->name : "xgc");
