@@ -320,7 +320,10 @@ static long header_number(fixture *f, const char *header, const char *a, const c
     for (char *p = name; *p; p++)
         if (*p >= 'a' && *p <= 'z') *p -= 32;
     const char *at = strstr(header, xg_strf(f->a, "#define XGC_%s", name));
-    if (!at) fail_msg("no XGC_%s", name);
+    if (!at) {
+        fail_msg("no XGC_%s", name);
+        return 0;
+    }
     at = strchr(at + strlen("#define "), ' ') + 1;
     return strtol(at + (*at == '('), NULL, 10);
 }

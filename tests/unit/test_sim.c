@@ -309,7 +309,7 @@ static void test_formulas(void **state) {
     assert_int_equal(xg_time_transfer(&m, 7, 3, 256, 48), 7 + 20 + 96);
     m.tile.port_bytes = 64;
     assert_int_equal(xg_time_transfer(&m, 7, 3, 256, 48), 7 + 20 + 58);
-    assert_int_equal(xg_time_transfer(&m, 7, 3, 256, 100), 7 + 20 + 100);
+    assert_int_equal(xg_time_transfer(&m, 7, 3, 256, 400), 7 + 20 + 100); /* four words a cycle */
     for (uint32_t sh = 1; sh <= 8; sh++) {
         assert_int_equal(xg_time_conflict(8, 8, sh, sh), 1);
         uint32_t g = sh == 8 ? 8 : sh % 4 == 0 ? 4 : sh % 2 == 0 ? 2 : 1;
