@@ -287,6 +287,66 @@ static void test_decimal(void **state) {
     }
 }
 
+/* The limits that MACHINE.md gives for a field: "| `pp` | 1..64 |" or "| `x` | 0.5 to 1 |". False
+ * when the row names words instead. */
+static bool page_limits(fixture *f, const char *page, const char *key, const char **lo,
+                        const char **hi) {
+    const char *at = strstr(page, xg_strf(f->a, "| `%s` | ", key));
+    if (!at) fail_msg("MACHINE.md has no row for '%s'", key);
+    at = strstr(at, "` | ") + 4;
+    static const char digits[] = "-0123456789.";
+    size_t n = strspn(at, digits);
+    const char *dots = memmem(at, n, "..", 2);
+    if (dots) {
+        *lo = xg_strndup(f->a, at, (size_t)(dots - at));
+        *hi = xg_strndup(f->a, dots + 2, n - (size_t)(dots + 2 - at));
+        return true;
+    }
+    if (!n || strncmp(at + n, " to ", 4)) return false;
+    *lo = xg_strndup(f->a, at, n);
+    *hi = xg_strndup(f->a, at + n + 4, strspn(at + n + 4, digits));
+    return strspn(*hi, digits) > 0;
+}
+
+static void refuses_value(fixture *f, const char *text, const char *line, const char *key,
+                          const char *value, const char *words) {
+    xg_machine *m;
+    const char *path = xg_strf(f->a, "page_%d.yaml", (int)getpid());
+    size_t before = (size_t)(line - text);
+    const char *changed =
+        xg_strf(f->a, "%.*s%s: %s%s", (int)before, text, key, value, strchr(line, '\n'));
+    assert_int_equal(xg_write_file(f->c, path, changed, strlen(changed)), XG_OK);
+    xg_diag_truncate(f->c, 0);
+    if (xg_machine_load(f->a, path, NULL, &m) == XG_OK) fail_msg("accepted %s: %s", key, value);
+    unlink(path);
+    if (!strstr(xg_diag_at(f->c, 0)->text, words))
+        fail_msg("%s: '%s' lacks '%s'", key, xg_diag_at(f->c, 0)->text, words);
+}
+
+/* Every field of a printed machine has a row in MACHINE.md, with the limits that the reader has. */
+static void test_page(void **state) {
+    fixture *f = *state;
+    xg_machine *m;
+    xg_bytes file;
+    xg_buf b = {.arena = f->a};
+    assert_int_equal(xg_read_file(f->a, XGC_SOURCE_DIR "/isa/MACHINE.md", &file), XG_OK);
+    const char *page = xg_strndup(f->a, (const char *)file.p, file.n);
+    assert_int_equal(xg_machine_load(f->a, "zu9", NULL, &m), XG_OK);
+    xg_machine_print(m, &b);
+    int limits = 0;
+    for (const char *line = b.p; *line; line = strchr(line, '\n') + 1) {
+        const char *word = line + strspn(line, " "), *colon = strchr(word, ':');
+        const char *key = xg_strndup(f->a, word, (size_t)(colon - word)), *lo, *hi;
+        if (colon[1] == '\n') continue; /* a section */
+        if (!page_limits(f, page, key, &lo, &hi)) continue;
+        const char *words = xg_strf(f->a, "from %s to %s", lo, hi);
+        refuses_value(f, b.p, word, key, strlen(hi) > 9 ? "9999999999999" : "999999999", words);
+        refuses_value(f, b.p, word, key, strchr(lo, '.') ? "0.0001" : "-100", words);
+        limits++;
+    }
+    assert_true(limits >= 30);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_shipped, setup, teardown),
@@ -297,6 +357,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_names_and_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_decimal, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
