@@ -45,6 +45,19 @@ static xg_status find_ranges(xg_arena *a, const xg_front_options *o, const xg_rq
     return st == XG_OK ? check_table(a, o->calibration_path, &r->ranges, equalised) : st;
 }
 
+/* What a quantised model leaves in float joins its integers under their own scales. A machine with
+ * scales of powers of two has none of them: then the general record serves here, and
+ * xg_target_quantise brings all to the machine's. */
+static const xg_rqrec *record_for_rest(const xg_graph *g, const xg_rqrec *record,
+                                       xg_rqrec *general) {
+    bool integers = false;
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        const xg_node *n = xg_nodep(g, i);
+        integers = integers || (n->op == XG_OP_Conv && xg_out(g, n, 0)->quant);
+    }
+    return integers && record->pow2_scales && xg_rqrec_profile("ort", general) ? general : record;
+}
+
 static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_options *o,
                                 const xg_rqrec *record, xg_front_result *r,
                                 xg_quant_report *report) {
@@ -55,6 +68,7 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
             "the model is float, and quantising it needs example inputs: give --calib "
             "FILE.npy (.npz, .pb, a folder of pictures), or --calib random for a trial");
     uint32_t equalised = 0;
+    xg_rqrec general;
     xg_status st = XG_OK;
     /* a table alone was made without, or says so */
     if (r->samples && wants(o->quant.equalise, record))
@@ -64,8 +78,8 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
     if (report) report->equalised = equalised;
     if (st == XG_OK) st = find_ranges(a, o, record, r, equalised);
     if (st == XG_OK)
-        st = xg_quantise_with(a, &r->graph, &r->ranges, record, &o->quant, r->samples, &r->map,
-                              report);
+        st = xg_quantise_with(a, &r->graph, &r->ranges, record_for_rest(r->graph, record, &general),
+                              &o->quant, r->samples, &r->map, report);
     if (report && o->calibration_path) report->how = "a table";
     if (st == XG_OK) st = show(o, "quantise", r->graph);
     /* Quantize and Dequantize have come in: what moves around them or folds moves once more. */

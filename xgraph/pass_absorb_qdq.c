@@ -353,7 +353,8 @@ static uint32_t integer_weights(const xg_rw *r, uint32_t tensor) {
 
 static bool absorbs(uint32_t op) {
     return op == XG_OP_Conv || op == XG_OP_MatMul || op == XG_OP_Add || op == XG_OP_Mul ||
-           op == XG_OP_Sub || op == XG_OP_AvgPool || op == XG_OP_Concat || op == XG_OP_ReduceMean;
+           op == XG_OP_Sub || op == XG_OP_AvgPool || op == XG_OP_Concat || op == XG_OP_ReduceMean ||
+           op == XG_OP_Resize;
 }
 
 /* in[] of the integer form of float node f; false when an input is not integer. */
@@ -364,7 +365,10 @@ static bool integer_inputs(xg_rw *r, uint32_t f, uint32_t *in) {
             in[k] = integer_weights(r, n->in[k]);
         else if (n->op == XG_OP_Conv && k == 2)
             in[k] = XG_NONE;
-        else
+        else if (n->op == XG_OP_Resize && k > 0) {
+            in[k] = n->in[k]; /* taps */
+            continue;
+        } else
             in[k] = integers(r, n->in[k]);
         if (n->op == XG_OP_Conv && k == 2)
             continue; /* the bias comes last: it needs the others' scales */

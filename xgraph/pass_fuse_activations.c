@@ -116,7 +116,110 @@ static bool hard_sigmoid(xg_rw *r, uint32_t node) {
     return take_over(r, node, h);
 }
 
+/* ---- x times a function of x ---- */
+
+static bool near(float f, double want) {
+    return fabs((double)f - want) < 1e-4 * fabs(want);
+}
+
+/* x of Add(x, 1), XG_NONE for anything else. */
+static uint32_t plus_one(const xg_rw *r, uint32_t tensor) {
+    const xg_node *add = xg_rw_made_by(r, tensor, XG_OP_Add);
+    float one;
+    uint32_t x = add ? beside_scalar(r, add, true, &one) : XG_NONE;
+    return x != XG_NONE && one == 1 ? x : XG_NONE;
+}
+
+/* x of Softplus(x) or Log(Exp(x) + 1). */
+static uint32_t of_softplus(const xg_rw *r, uint32_t tensor) {
+    const xg_node *soft = xg_rw_made_by(r, tensor, XG_OP_Softplus);
+    if (soft) return soft->in[0];
+    const xg_node *log = xg_rw_made_by(r, tensor, XG_OP_Log);
+    uint32_t inner = log ? plus_one(r, log->in[0]) : XG_NONE;
+    const xg_node *e = inner != XG_NONE ? xg_rw_made_by(r, inner, XG_OP_Exp) : NULL;
+    return e ? e->in[0] : XG_NONE;
+}
+
+/* x^3 as Pow(x, 3) or x * x * x. */
+static bool is_cube(const xg_rw *r, uint32_t tensor, uint32_t x) {
+    const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+    float three;
+    if (!n) return false;
+    if (n->op == XG_OP_Pow) return n->in[0] == x && xg_rw_scalar(r, n->in[1], &three) && three == 3;
+    for (int k = 0; k < 2 && n->op == XG_OP_Mul; k++) {
+        const xg_node *square = xg_rw_made_by(r, n->in[k], XG_OP_COUNT);
+        if (n->in[1 - k] != x || !square || square->in[0] != x) continue;
+        if (square->op == XG_OP_Mul && square->in[1] == x) return true;
+        float two;
+        if (square->op == XG_OP_Pow && xg_rw_scalar(r, square->in[1], &two) && two == 2)
+            return true;
+    }
+    return false;
+}
+
+/* Is it erf(x / sqrt 2), or tanh(sqrt(2 / pi) (x + 0.044715 x^3))? */
+static bool gelu_argument(const xg_rw *r, uint32_t tensor, uint32_t x, bool *with_tanh) {
+    const xg_node *f = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+    float factor, inner;
+    if (!f || (f->op != XG_OP_Erf && f->op != XG_OP_Tanh)) return false;
+    *with_tanh = f->op == XG_OP_Tanh;
+    uint32_t arg = scaled_by(r, f->in[0], &factor);
+    if (!*with_tanh) return arg == x && near(factor, 0.70710678);
+    const xg_node *sum = xg_rw_made_by(r, arg, XG_OP_Add);
+    for (int k = 0; sum && near(factor, 0.79788456) && k < 2; k++)
+        if (sum->in[k] == x && is_cube(r, scaled_by(r, sum->in[1 - k], &inner), x) &&
+            near(inner, 0.044715))
+            return true;
+    return false;
+}
+
+/* The operator that gate(x) * x * factor is; XG_OP_COUNT when it is none. */
+static xg_op gated(const xg_rw *r, uint32_t gate, uint32_t x, float factor, bool *with_tanh) {
+    const xg_node *g = xg_rw_made_by(r, gate, XG_OP_COUNT);
+    *with_tanh = false;
+    if (!g) return XG_OP_COUNT;
+    if (g->op == XG_OP_Sigmoid && g->in[0] == x && factor == 1) return XG_OP_Silu;
+    if (g->op == XG_OP_Tanh && of_softplus(r, g->in[0]) == x && factor == 1) return XG_OP_Mish;
+    uint32_t inner = plus_one(r, gate);
+    if (inner != XG_NONE && near(factor, 0.5) && gelu_argument(r, inner, x, with_tanh))
+        return XG_OP_Gelu;
+    return XG_OP_COUNT;
+}
+
+/* x * sigmoid(x), x * tanh(softplus(x)), x / 2 * (1 + erf(x / sqrt 2)), the factor anywhere. */
+static bool gate(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if ((n->op != XG_OP_Mul && n->op != XG_OP_Div) || !is_float(r, n->out[0])) return false;
+    float outer, a, b;
+    uint32_t product = scaled_by(r, n->out[0], &outer);
+    const xg_node *mul = product == n->out[0] ? n : xg_rw_made_by(r, product, XG_OP_Mul);
+    if (!mul || mul->op != XG_OP_Mul) return false;
+    for (int side = 0; side < 2; side++) {
+        bool with_tanh;
+        uint32_t x = scaled_by(r, mul->in[1 - side], &a), g = scaled_by(r, mul->in[side], &b);
+        xg_op op = gated(r, g, x, outer * a * b, &with_tanh);
+        if (op == XG_OP_COUNT && a != 1) { /* x itself is a product */
+            x = mul->in[1 - side];
+            op = gated(r, g, x, outer * b, &with_tanh);
+        }
+        if (op == XG_OP_COUNT) continue;
+        uint32_t fresh = xg_rw_add(r, op, node, &x, 1);
+        if (op == XG_OP_Gelu) xg_set_ai(xg_nodep(r->g, fresh), XG_ATTR_mode, with_tanh);
+        return take_over(r, node, fresh);
+    }
+    return false;
+}
+
+/* Softplus spelled out. */
+static bool softplus(xg_rw *r, uint32_t node) {
+    if (xg_nodep(r->g, node)->op != XG_OP_Log) return false;
+    uint32_t x = of_softplus(r, xg_rw_out(r, node));
+    return x != XG_NONE && is_float(r, x) &&
+           take_over(r, node, xg_rw_add(r, XG_OP_Softplus, node, &x, 1));
+}
+
 xg_status xg_pass_fuse_activations(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
-    return xg_rw_run(c, g, p,
-                     (const xg_rule_fn[]){min_max, clip_clip, hard_swish, hard_sigmoid, NULL});
+    return xg_rw_run(
+        c, g, p,
+        (const xg_rule_fn[]){min_max, clip_clip, hard_swish, hard_sigmoid, gate, softplus, NULL});
 }

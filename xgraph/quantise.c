@@ -4,6 +4,7 @@
 
 #include "xgraph/bias_correct.h"
 #include "xgraph/quantise_plan.h"
+#include "xgraph/unary_more.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static bool is_unary(uint16_t op) {
     case XG_OP_Softplus:
         return true;
     default:
-        return false;
+        return xg_op_is_unary_more(op);
     }
 }
 
