@@ -1,0 +1,77 @@
+# A machine and an encoding of the user's own: two files, no rebuild. Compiles, proves, round trips; files of other
+# machines and encodings are refused with both sides named.
+. "$2/tests/cli/common.inc"
+model=$source_dir/examples/digits/digits_qdq.onnx
+
+# another array, depths, clock, cores; counters and queues as small as they may be
+run 0 isa -m zu9 --form machine -o ours.yaml
+for edit in name=ours cores=2 clock_mhz=212.5 pp=4 icp=8 ocp=8 fm_depth=3000 w_depth=777 param_bytes=10000 \
+    misc_rows=3 token_max=2 queue_depth=1 port_bytes=24 encoding=ours_isa.yaml; do
+    key=${edit%%=*}
+    grep -q "^ *$key: " ours.yaml || fail "no field $key"
+    sed -i "s/^\( *\)$key: .*/\1$key: ${edit#*=}/" ours.yaml
+done
+
+# every bit elsewhere: words mirrored, their order turned round (but the first), other opcodes
+run 0 isa -m zu9 --form encoding -o default_isa.yaml
+awk '
+/^name: /            { print "name: ours"; next }
+/^    opcode: /      { print "    opcode:", 31 - $2; next }
+/^    words: /       { words = $2 }
+match($0, /lsb: [0-9]+, width: [0-9]+/) {
+    split(substr($0, RSTART, RLENGTH), n, /[:,] */)
+    sub(/lsb: [0-9]+/, "lsb: " 32 - n[2] - n[4])
+    match($0, /word: [0-9]+/)
+    w = substr($0, RSTART + 6, RLENGTH - 6)
+    if (w > 0) sub(/word: [0-9]+/, "word: " words - w)
+}
+{ print }' default_isa.yaml >ours_isa.yaml
+
+run 0 machines -m ours.yaml
+says out "ours"
+for s in layer greedy ilp; do
+    run 0 compile "$model" -m ours.yaml --strategy $s -o $s.xgb
+    run 0 check "$model" $s.xgb -m ours.yaml
+    says out "EQUAL"
+    run 0 disasm $s.xgb -m ours.yaml -o $s.xs
+    run 0 asm $s.xs -m ours.yaml -o again.xgb
+    same $s.xgb again.xgb
+done
+
+# the encoding alone, for a shipped machine: other words, the same program
+run 0 compile "$model" -m nano -o nano.xgb
+run 0 compile "$model" -m nano --encoding ours_isa.yaml -o turned.xgb
+cmp -s nano.xgb turned.xgb && fail "the encoding had no effect"
+run 0 check "$model" turned.xgb -m nano --encoding ours_isa.yaml
+says out "EQUAL"
+run 0 disasm nano.xgb -o nano.xs
+run 0 disasm turned.xgb -m nano --encoding ours_isa.yaml -o turned.xs
+diff <(sed 1,2d nano.xs) <(sed 1,2d turned.xs) || fail "another program"
+
+# refused, with both sides
+run 1 check "$model" turned.xgb -m nano
+says err "built with the encoding of digest"
+run 1 check "$model" nano.xgb -m ours.yaml
+says err "built for machine nano"
+says err "given is ours"
+run 1 check "$model" layer.xgb
+says err "give its file with -m"
+
+# a field that is too narrow: place, instruction, operand, limits; no file is written
+sed '/^  conv:/,/^  dwinit:/s/^ *cols: *{word: \([0-9]*\), lsb: \([0-9]*\), width: 13/      cols: {word: \1, lsb: \2, width: 2/' \
+    default_isa.yaml >narrow.yaml
+cmp -s narrow.yaml default_isa.yaml && fail "the test could not change the encoding"
+run 1 compile "$model" -m nano --encoding narrow.yaml -o narrow.xgb
+says err "does not fit the encoding's field, which holds 1 to 4"
+[ -e narrow.xgb ] && fail "narrow.xgb was written"
+
+# manuals of that machine and encoding
+for form in md h sv; do
+    run 0 isa -m ours.yaml --form $form -o isa.$form
+    says isa.$form "ours"
+done
+if command -v cc >/dev/null; then
+    printf '#include "isa.h"\nint main(void) { return XGC_MACHINE_PP != 4 || XGC_OP_LOAD != 30; }\n' >main.c
+    cc -std=c99 -Wall -Wextra -Werror -o main main.c || fail "isa.h does not compile"
+    ./main || fail "isa.h has other numbers"
+fi
