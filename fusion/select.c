@@ -167,7 +167,18 @@ xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const c
     *out = (xg_selection){.graph = g, .strategy = names[which], .note = ""};
     xg_chooser c;
     xg_chooser_init(&c, a, g, m, out);
-    if (which == 2) return xg_select_ilp(&c);
+    if (which == 2) {
+        size_t diags = xg_diag_count(xg_arena_ctx(a));
+        xg_status st = xg_select_ilp(&c);
+        if (st != XG_LIMIT) return st;
+        xg_diag_truncate(xg_arena_ctx(a),
+                         diags); /* the solver stopped at its budget: the greedy cover instead */
+        *out = (xg_selection){.graph = g,
+                              .strategy = names[which],
+                              .note = "the solver found no cover within its budget; greedy"};
+        c.out = out;
+        which = 1;
+    }
     select_simple(&c, which == 1);
     return XG_OK;
 }
