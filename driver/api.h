@@ -40,6 +40,7 @@ struct xgc_binary {
     xg_program *program;
     xg_selection *selection; /* of xgc_compile(); else NULL */
     xg_plan *plan;
+    xg_buf lp; /* the 0-1 program, when it was asked for */
 };
 
 typedef enum result_kind {
@@ -64,8 +65,8 @@ typedef struct quantize_result {
     xg_rqrec record;
     xg_front_result front;
     xg_quant_report report;
-    xg_dtype activations; /* in the QDQ model */
-    uint64_t compared;    /* sets */
+    xg_dtype activations;                       /* in the QDQ model */
+    uint64_t compared;                          /* sets */
     uint64_t images, right_before, right_after; /* images 0: no labels */
 } quantize_result;
 

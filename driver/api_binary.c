@@ -48,8 +48,12 @@ static xg_status compile_body(void *arg) {
     xg_arena *a = b->arena;
     const char *strategy = k->o && k->o->strategy ? k->o->strategy : "ilp";
     b->selection = xg_new(a, xg_selection);
+    b->lp.arena = a;
+    const xg_select_options choice = {.strategy = strategy,
+                                      .patterns = k->o ? k->o->patterns : NULL,
+                                      .lp = k->o && k->o->keep_ilp ? &b->lp : NULL};
     xg_status st = k->o && k->o->selection ? plan_of_file(k, a, b)
-                                           : xg_plan_best(a, k->model->graph, b->machine, strategy,
+                                           : xg_plan_best(a, k->model->graph, b->machine, &choice,
                                                           b->selection, &b->plan);
     if (st == XG_OK) st = xg_lower(a, b->plan, &b->program);
     if (st != XG_OK) return st;
@@ -192,11 +196,13 @@ static xg_status print_body(void *arg) {
         print_json(b, &p->buf);
     else if (!strcmp(p->form, "sel") && b->selection)
         xg_selection_print(b->selection, &p->buf);
+    else if (!strcmp(p->form, "lp") && b->lp.n)
+        xg_puts(&p->buf, b->lp.p);
     else if (!strcmp(p->form, "plan") && b->plan)
         xg_plan_print(b->plan, &p->buf);
     else
         return xgc_bad_form(p->x->ctx, p->form,
-                            "xgb, xs, json and, after xgc_compile(), sel and plan");
+                            "xgb, xs, json and, after xgc_compile(), sel, plan and, when asked for, lp");
     return XG_OK;
 }
 

@@ -326,7 +326,8 @@ static xg_status result_body(void *arg) {
         return xgc_bad_form(p->x->ctx, p->form, "text, text-verbose, json, junit, tap");
     if (r->kind == RESULT_REPORT && !print_report(&r->report, p->form, out))
         return xgc_bad_form(p->x->ctx, p->form, "text, text-verbose, json, csv, svg");
-    if (r->kind == RESULT_QUANTIZE) return xgc_print_quantize(p->x->ctx, &r->quantize, p->form, out);
+    if (r->kind == RESULT_QUANTIZE)
+        return xgc_print_quantize(p->x->ctx, &r->quantize, p->form, out);
     bool json = !strcmp(p->form, "json");
     if ((r->kind == RESULT_RUN || r->kind == RESULT_DIFF) && !json && strcmp(p->form, "text"))
         return xgc_bad_form(p->x->ctx, p->form, "text, json");

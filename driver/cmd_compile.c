@@ -48,7 +48,7 @@ static xgc_status write_depfile(cli *c, const char *target, const xgc_machine *m
     const char *machine = xgc_machine_describe(m).file;
     const char *files[] = {c->o.operand[0],  strcmp(machine, "built-in") ? machine : NULL,
                            c->o.encoding,    is_file(c->o.calib) ? c->o.calib : NULL,
-                           c->o.calib_table, c->o.sel};
+                           c->o.calib_table, c->o.sel, c->o.patterns};
     text t = {0};
     put_name(&t, target);
     put(&t, ":", 1);
@@ -93,6 +93,7 @@ static xgc_status add_outputs(cli *c, outputs *out, const xgc_model *g, const xg
     if (st == XGC_OK) st = outputs_add(c, out, print_binary, b, "sel", NULL, c->o.emit_sel);
     if (st == XGC_OK) st = outputs_add(c, out, print_binary, b, "plan", NULL, c->o.emit_plan);
     if (st == XGC_OK) st = outputs_add(c, out, print_binary, b, "xs", NULL, c->o.emit_xs);
+    if (st == XGC_OK) st = outputs_add(c, out, print_binary, b, "lp", NULL, c->o.dump_ilp);
     if (st == XGC_OK && c->o.report) st = add_report(c, out, g, b, report);
     if (st == XGC_OK) st = outputs_add(c, out, print_binary, b, "xgb", NULL, path);
     if (st == XGC_OK && c->o.report) st = make_dir(c, c->o.report);
@@ -140,6 +141,8 @@ static xgc_status compile(cli *c, const char *path) {
 }
 
 int cmd_compile(cli *c) {
+    if (c->o.dump_ilp && (c->o.sel || (c->o.strategy && strcmp(c->o.strategy, "ilp"))))
+        return usage_error("compile: --dump-ilp needs the strategy ilp, without --sel");
     char *path = c->o.output ? NULL : default_output(c->o.operand[0]);
     if (!c->o.output && !path) return EXIT_FAULT;
     xgc_status st = compile(c, path ? path : c->o.output);

@@ -140,11 +140,11 @@ XGC_CHECKED xgc_status xgc_operators(xgc *x, const char *form, xgc_blob *out);
 typedef struct xgc_model_options {
     const char *const *shape; /* "input=1x3x224x224", for symbolic dimensions */
     size_t nshape;
-    int64_t batch;                 /* for a symbolic first dimension; 0 = 1 */
-    const char *calibration;       /* inputs to quantise a float model with, or to fit a quantised one
-                                      to a machine: .npy, .npz, .pb, .raw, .png, .jpg, a folder of
-                                      them, "random" or "random:SEED" */
-    const char *calibration_table; /* ranges (text); wins over those of the inputs */
+    int64_t batch;           /* for a symbolic first dimension; 0 = 1 */
+    const char *calibration; /* inputs to quantise a float model with, or to fit a quantised one
+                                to a machine: .npy, .npz, .pb, .raw, .png, .jpg, a folder of
+                                them, "random" or "random:SEED" */
+    const char *calibration_table;  /* ranges (text); wins over those of the inputs */
     const char *calibration_method; /* "mse" (default), "minmax", "percentile[:P]", "entropy" */
     const char *equalise, *bias_correction; /* "on", "off"; NULL: on for machines that have one
                                                weight scale a tensor */
@@ -153,8 +153,8 @@ typedef struct xgc_model_options {
     const char *image_mean, *image_std; /* of pictures' values 0..255: one number or one a channel,
                                            "123.7,116.3,103.5"; without: values / 255 */
     bool image_crop, image_bgr;         /* cut the middle instead of stretching; blue first */
-    bool random_weights;           /* replace constant-valued weights by seeded random ones */
-    bool no_external_data;         /* refuse weights outside the model file */
+    bool random_weights;                /* replace constant-valued weights by seeded random ones */
+    bool no_external_data;              /* refuse weights outside the model file */
     const char *recorded; /* xgc_binary_info.options: gives those of the above that are not set */
 } xgc_model_options;
 /* Reads .onnx or .xg, brings it to canonical form and quantises it for the machine. All unsupported
@@ -171,12 +171,12 @@ XGC_CHECKED xgc_status xgc_patterns(xgc *x, const char *path, const xgc_model *g
                                     xgc_blob *out);
 
 typedef struct xgc_quantize_options {
-    const char *name;         /* of the model, to print */
-    const char *profile;      /* arithmetic to quantise for when there is no machine: "ort" ... */
-    const char *input;        /* with labels: inputs, as for calibration; first dimension counts */
-    const char *labels;       /* integers, one an image (.npy, .npz) */
-    const char *activations;  /* type in the QDQ model: "int8" (default) or "uint8" */
-    uint64_t samples;         /* sets of inputs that are compared; 0 = 16 */
+    const char *name;        /* of the model, to print */
+    const char *profile;     /* arithmetic to quantise for when there is no machine: "ort" ... */
+    const char *input;       /* with labels: inputs, as for calibration; first dimension counts */
+    const char *labels;      /* integers, one an image (.npy, .npz) */
+    const char *activations; /* type in the QDQ model: "int8" (default) or "uint8" */
+    uint64_t samples;        /* sets of inputs that are compared; 0 = 16 */
     xgc_progress progress;
     void *progress_arg;
 } xgc_quantize_options;
@@ -194,6 +194,8 @@ XGC_CHECKED xgc_status xgc_quantize(xgc *x, const char *path, const xgc_machine 
 typedef struct xgc_compile_options {
     const char *strategy;  /* "ilp", "greedy", "layer"; NULL = "ilp" */
     const char *selection; /* path of a .sel file to use instead of choosing */
+    const char *patterns;  /* path of a pattern file; NULL: the shipped library */
+    bool keep_ilp;         /* keep the 0-1 program of "ilp", to print as "lp" */
 } xgc_compile_options;
 /* The program has passed the static checker when this succeeds. */
 XGC_CHECKED xgc_status xgc_compile(xgc *x, const xgc_model *g, const xgc_compile_options *o,
@@ -214,7 +216,7 @@ typedef struct xgc_binary_info {
 } xgc_binary_info;
 XGC_API xgc_binary_info xgc_binary_describe(const xgc_binary *b);
 /* "xgb" (the file), "xs" (assembly), "json" (summary); and, of a binary that xgc_compile() made,
- * "sel" and "plan". */
+ * "sel" and "plan"; with keep_ilp "lp" (the 0-1 program in CPLEX LP form). */
 XGC_CHECKED xgc_status xgc_binary_print(xgc *x, const xgc_binary *b, const char *form,
                                         xgc_blob *out);
 

@@ -14,6 +14,7 @@ typedef struct xg_chooser {
     const char **refused; /* [nodes] NULL: the accelerator runs it */
     bool *taken;          /* [nodes] already in a group */
     const char *patterns; /* the user's pattern file, or NULL: the shipped library */
+    xg_buf *lp;           /* not NULL: gets the 0-1 program */
 } xg_chooser;
 
 void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,

@@ -491,6 +491,7 @@ xg_status xg_select_ilp(xg_chooser *c) {
     add_covers(s);
     add_agreement(s);
     add_capacity(s);
+    if (c->lp) xg_mip_print_lp(s->mip, c->lp);
     xg_mip_result r;
     st = xg_mip_solve(s->mip, PIVOTS, NODES, &r);
     if (st != XG_OK) return st;

@@ -152,7 +152,7 @@ static bool add_op(const char *name, xg_pattern_vertex *v) {
 static const xg_op_set window_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool);
 static const xg_op_set binary_ops = OP_BIT(Add) | OP_BIT(Mul);
 static const xg_op_set group_ops = OP_BIT(Conv) | OP_BIT(MaxPool) | OP_BIT(AvgPool) | OP_BIT(Add) |
-                                  OP_BIT(Mul) | OP_BIT(Lut) | OP_BIT(Clip);
+                                   OP_BIT(Mul) | OP_BIT(Lut) | OP_BIT(Clip);
 
 static xg_status check_ops(const loader *l, const char *at, const file_vertex *f,
                            xg_pattern_vertex *v) {

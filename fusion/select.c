@@ -156,17 +156,19 @@ static void select_simple(xg_chooser *c, bool greedy) {
     xg_order_groups(c);
 }
 
-xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
-                    xg_selection *out) {
+xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                         const xg_select_options *o, xg_selection *out) {
     static const char *const names[] = {"layer", "greedy", "ilp"};
     uint32_t which = 0;
-    while (which < XG_COUNT(names) && strcmp(names[which], strategy)) which++;
+    while (which < XG_COUNT(names) && strcmp(names[which], o->strategy)) which++;
     if (which == XG_COUNT(names))
         return xg_error(xg_arena_ctx(a), XG_USAGE, "",
-                        "unknown strategy '%s'; there are layer, greedy and ilp", strategy);
+                        "unknown strategy '%s'; there are layer, greedy and ilp", o->strategy);
     *out = (xg_selection){.graph = g, .strategy = names[which], .note = ""};
     xg_chooser c;
     xg_chooser_init(&c, a, g, m, out);
+    c.patterns = o->patterns;
+    c.lp = o->lp;
     if (which == 2) {
         size_t diags = xg_diag_count(xg_arena_ctx(a));
         xg_status st = xg_select_ilp(&c);
@@ -181,4 +183,9 @@ xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const c
     }
     select_simple(&c, which == 1);
     return XG_OK;
+}
+
+xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
+                    xg_selection *out) {
+    return xg_select_with(a, g, m, &(xg_select_options){.strategy = strategy}, out);
 }

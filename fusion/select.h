@@ -47,6 +47,14 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* [tensors] Given what stays, which tensors DDR must hold too (or only). */
 bool *xg_needs_ddr(const xg_selection *s, xg_arena *a);
 
+typedef struct xg_select_options {
+    const char *strategy; /* "layer", "greedy", "ilp" */
+    const char *patterns; /* path of the pattern file for "ilp"; NULL: the shipped library */
+    xg_buf *lp;           /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
+} xg_select_options;
+XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                                     const xg_select_options *o, xg_selection *out);
+/* With the shipped pattern library. */
 XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                 const char *strategy, xg_selection *out);
 void xg_selection_print(const xg_selection *s, xg_buf *out);

@@ -1,8 +1,8 @@
 /* Instruction encodings as data: an encoding file says in which bits each operand lies.
  *
- * Little-endian 32-bit words, 1 to 12 a instruction. `opcode`, `wait` and `post` have places of their own that
- * are the same in every instruction, so a decoder can find the length. Operands are stored minus their bias,
- * divided by their unit.
+ * Little-endian 32-bit words, 1 to 12 a instruction. `opcode`, `wait` and `post` have places of
+ * their own that are the same in every instruction, so a decoder can find the length. Operands are
+ * stored minus their bias, divided by their unit.
  */
 #ifndef XG_ENCODING_H
 #define XG_ENCODING_H
@@ -28,17 +28,21 @@ typedef struct xg_encoding {
 } xg_encoding;
 
 /* NULL path: the family's built-in default. */
-XG_MUST_USE xg_status xg_encoding_load(xg_arena *a, const xg_family *f, const char *path, xg_encoding **out);
+XG_MUST_USE xg_status xg_encoding_load(xg_arena *a, const xg_family *f, const char *path,
+                                       xg_encoding **out);
 void xg_encoding_print(const xg_encoding *e, xg_buf *out); /* the YAML file */
-/* Writes words; returns their number. A value that does not fit: LIMIT, naming instruction, field, value, limits. */
-XG_MUST_USE xg_status xg_encode(xg_ctx *c, const xg_encoding *e, const xg_inst *in, const char *where,
-                                uint32_t out[XG_INST_WORDS_MAX], uint32_t *nwords);
+/* Writes words; returns their number. A value that does not fit: LIMIT, naming instruction, field,
+ * value, limits. */
+XG_MUST_USE xg_status xg_encode(xg_ctx *c, const xg_encoding *e, const xg_inst *in,
+                                const char *where, uint32_t out[XG_INST_WORDS_MAX],
+                                uint32_t *nwords);
 /* Reads one instruction; reserved bits must be zero. */
 XG_MUST_USE xg_status xg_decode(xg_ctx *c, const xg_encoding *e, const uint32_t *in, size_t nwords,
                                 const char *where, xg_inst *out, uint32_t *used);
 /* Largest and smallest value that operand i of op can hold (for the code generator). */
 void xg_encoding_range(const xg_encoding *e, uint8_t op, uint8_t operand, int64_t *lo, int64_t *hi);
 /* Manuals printed from the tables: "md", "h", "sv", "yaml". */
-XG_MUST_USE xg_status xg_isa_manual(xg_ctx *c, const struct xg_machine *m, const char *form, xg_buf *out);
+XG_MUST_USE xg_status xg_isa_manual(xg_ctx *c, const struct xg_machine *m, const char *form,
+                                    xg_buf *out);
 
 #endif

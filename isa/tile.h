@@ -1,4 +1,5 @@
-/* Names of the tile family's engines, memories, instructions and operand positions, made from tile_rows.h. */
+/* Names of the tile family's engines, memories, instructions and operand positions, made from
+ * tile_rows.h. */
 #ifndef XG_TILE_H
 #define XG_TILE_H
 
@@ -15,11 +16,12 @@ enum {
 /* XG_F(CONV, rows) = position of operand `rows` of CONV in xg_inst.f */
 enum {
 #define INST(name, mnemonic, engine, init, doc) XG_TFIRST_##name,
-#define OPER(inst, name, sign, doc) XG_TPOS_##inst##_##name,
+#define OPER(inst, name, sign, doc)             XG_TPOS_##inst##_##name,
 #include "isa/tile_rows.h"
     XG_TPOS_END
 };
-/* A start marker and one entry an operand are counted above; an operand's position is their distance. */
+/* A start marker and one entry an operand are counted above; an operand's position is their
+ * distance. */
 #define XG_F(inst, name) ((int)XG_TPOS_##inst##_##name - (int)XG_TFIRST_##inst - 1)
 
 /* The instruction table (isa/tile_desc.c); the family's row points at it. */

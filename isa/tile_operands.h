@@ -70,10 +70,10 @@ void xg_tile_columns(const xg_tile_window *w, uint32_t out_cols,
 
 typedef struct xg_tile_scratch {
     char why[XG_TILE_WHY_BYTES];
-    int16_t *weights; /* [ocp][padded taps x channels] of one CONV, zero point taken off */
-    int16_t *patch;   /* taps x channels of a few pixels */
-    int32_t *sums;    /* [channels] of one pixel */
-    int8_t *taps;     /* taps of one channel */
+    int16_t *weights;          /* [ocp][padded taps x channels] of one CONV, zero point taken off */
+    int16_t *patch;            /* taps x channels of a few pixels */
+    int32_t *sums;             /* [channels] of one pixel */
+    int8_t *taps;              /* taps of one channel */
     struct xg_tile_fast *fast; /* the vector forms' own (isa/tile_fast.h) */
 } xg_tile_scratch;
 

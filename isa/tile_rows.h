@@ -1,14 +1,15 @@
-/* The tile family's instructions, one row each: INST(name, mnemonic, engine, is_init, doc) followed by its
- * operands OPER(inst, name, signed, doc). Include with INST and OPER defined.
+/* The tile family's instructions, one row each: INST(name, mnemonic, engine, is_init, doc) followed
+ * by its operands OPER(inst, name, signed, doc). Include with INST and OPER defined.
  *
  * A view is a feature-map tensor tile on chip. Row r, pixel x, channel word k of a view lies at
  *     h    = row0 + r;  if (ring) h %= ring
  *     bank = (h / il) % PP
  *     word = addr + (h / (il*PP) * il + h % il) * row + x * pix + k
- * il (interleave) is the vertical stride of the consumer: it keeps the rows that are read together in different
- * banks. row and pix are in words. Channel c lies in byte (lane + c) % ICP of channel word (lane + c) / ICP.
- * An instruction's output must not overlap what it reads; LUT and ELEW may work exactly in place.
- * One parameter record per output channel: i32 bias, and with chan = 1 also i32 mult, i32 shift (12 bytes, else 4).
+ * il (interleave) is the vertical stride of the consumer: it keeps the rows that are read together
+ * in different banks. row and pix are in words. Channel c lies in byte (lane + c) % ICP of channel
+ * word (lane + c) / ICP. An instruction's output must not overlap what it reads; LUT and ELEW may
+ * work exactly in place. One parameter record per output channel: i32 bias, and with chan = 1 also
+ * i32 mult, i32 shift (12 bytes, else 4).
  */
 /* clang-format off */
 #ifndef INST

@@ -1,5 +1,6 @@
 /* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
  * plan faster. */
+#include "fusion/patterns.h"
 #include "layout/plan_types.h"
 
 #include <string.h>
@@ -30,12 +31,14 @@ typedef struct attempt {
 } attempt;
 
 /* A strategy that fails is no error while another one works. */
-static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *name,
-                         attempt *t) {
+static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                         const xg_select_options *o, const char *name, attempt *t) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
     xg_arena *scratch = xg_arena_new(c);
-    xg_status st = xg_select(a, g, m, name, &t->sel);
+    xg_select_options mine = *o;
+    mine.strategy = name;
+    xg_status st = xg_select_with(a, g, m, &mine, &t->sel);
     if (st == XG_OK) st = xg_plan_make(a, &t->sel, m, &t->plan);
     if (st == XG_OK) st = xg_plan_cycles(scratch, t->plan, &t->cycles);
     xg_arena_free(scratch);
@@ -43,18 +46,22 @@ static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m, co
     if (!t->ok) xg_diag_truncate(c, diags);
 }
 
-xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m, const char *strategy,
-                       xg_selection *sel, xg_plan **plan) {
+xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                       const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     static const char *const names[] = {"ilp", "greedy", "layer"};
-    if (strcmp(strategy, names[0])) {
-        xg_status st = xg_select(a, g, m, strategy, sel);
+    if (strcmp(o->strategy, names[0])) {
+        xg_status st = xg_select_with(a, g, m, o, sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
+    /* A faulty pattern file is an error, not a reason for a simpler strategy. */
+    const xg_patterns *library;
+    xg_status readable = xg_patterns_load(a, o->patterns, &library);
+    if (readable != XG_OK) return readable;
     attempt t[XG_COUNT(names)] = {0};
     uint32_t best = XG_NONE;
     xg_buf note = {.arena = a};
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
-        try_strategy(a, g, m, names[i], &t[i]);
+        try_strategy(a, g, m, o, names[i], &t[i]);
         if (t[i].ok && (best == XG_NONE || t[i].cycles < t[best].cycles)) best = i;
         if (t[i].ok)
             xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],

@@ -200,7 +200,8 @@ static void spread_needs(gen *g, const xg_slice *out) {
         xg_slice have = local_of(g, n->out[0])->need;
         for (uint32_t o = 0; o < map_operands(g->g, n); o++) {
             xg_slice s = xg_need(g->g, n, o, &have);
-            s.c0 = s.c0 / g->m->tile.icp * g->m->tile.icp; /* whole words, also for grouped convolutions */
+            s.c0 = s.c0 / g->m->tile.icp *
+                   g->m->tile.icp; /* whole words, also for grouped convolutions */
             local *l = local_of(g, n->in[o]);
             if (l->seen)
                 xg_slice_unite(&l->need, &s);

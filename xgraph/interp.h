@@ -20,7 +20,8 @@ typedef struct xg_values {
     /* Which kernels: fast twins where there is one (the default), or the literal ones only. The
      * values are the same. */
     enum { XG_VALUES_FAST, XG_VALUES_LITERAL } mode;
-    struct xg_fast_packed *packed; /* [nodes] weights as the fast kernels want them; NULL at first */
+    struct xg_fast_packed
+        *packed; /* [nodes] weights as the fast kernels want them; NULL at first */
 } xg_values;
 void xg_values_init(xg_values *v, const xg_graph *g, xg_arena *a);
 /* The buffer of a tensor, allocated (zeroed) on first use. */

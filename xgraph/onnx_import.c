@@ -147,7 +147,8 @@ static xg_status input_shape(xg_onnx *x, const Xgonnx__ValueInfo *in, xg_tensor 
     for (size_t i = 0; i < s->n_dim; i++) {
         const Xgonnx__Dimension *d = s->dim[i];
         t->dim[i] = d->has_dim_value ? d->dim_value : 0;
-        bool grows = i == 0 && (t->dim[0] == 0 || t->dim[0] == 1); /* one image: the user may want more */
+        bool grows =
+            i == 0 && (t->dim[0] == 0 || t->dim[0] == 1); /* one image: the user may want more */
         if (grows) t->dim[0] = x->o && x->o->batch > 0 ? x->o->batch : 1;
         if (grows && t->dim[0] > 1) x->batch = t->dim[0];
         if (t->dim[i] == 0 || t->dim[i] == -1)
@@ -226,7 +227,8 @@ static xg_status reserve_outputs(xg_onnx *x, const Xgonnx__Graph *g) {
     return XG_OK;
 }
 
-/* A graph output that turned out to be a constant: a Reshape carries it, as an output has a producer.
+/* A graph output that turned out to be a constant: a Reshape carries it, as an output has a
+ * producer.
  */
 static xg_status carry_constant(xg_onnx *x, uint32_t output) {
     xg_tensor t = x->g->tensor.v[output];
