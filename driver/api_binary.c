@@ -201,8 +201,9 @@ static xg_status print_body(void *arg) {
     else if (!strcmp(p->form, "plan") && b->plan)
         xg_plan_print(b->plan, &p->buf);
     else
-        return xgc_bad_form(p->x->ctx, p->form,
-                            "xgb, xs, json and, after xgc_compile(), sel, plan and, when asked for, lp");
+        return xgc_bad_form(
+            p->x->ctx, p->form,
+            "xgb, xs, json and, after xgc_compile(), sel, plan and, when asked for, lp");
     return XG_OK;
 }
 

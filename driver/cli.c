@@ -108,7 +108,8 @@ xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char
 }
 
 xgc_status compile_model(cli *c, const xgc_model *g, xgc_binary **out) {
-    const xgc_compile_options o = {.strategy = c->o.strategy, .selection = c->o.sel,
+    const xgc_compile_options o = {.strategy = c->o.strategy,
+                                   .selection = c->o.sel,
                                    .patterns = c->o.patterns,
                                    .keep_ilp = c->o.dump_ilp != NULL};
     return xgc_compile(c->x, g, &o, out);

@@ -48,7 +48,8 @@ static xgc_status write_depfile(cli *c, const char *target, const xgc_machine *m
     const char *machine = xgc_machine_describe(m).file;
     const char *files[] = {c->o.operand[0],  strcmp(machine, "built-in") ? machine : NULL,
                            c->o.encoding,    is_file(c->o.calib) ? c->o.calib : NULL,
-                           c->o.calib_table, c->o.sel, c->o.patterns};
+                           c->o.calib_table, c->o.sel,
+                           c->o.patterns};
     text t = {0};
     put_name(&t, target);
     put(&t, ":", 1);
