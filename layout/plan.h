@@ -12,8 +12,7 @@ XG_MUST_USE xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_
 /* Selection and plan by strategy name. For "ilp" the plans of the simpler strategies are made too,
  * and the one with the fewest simulated cycles is taken; the note says all of them. */
 XG_MUST_USE xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                                   const xg_select_options *o, xg_selection *sel,
-                                    xg_plan **plan);
+                                   const xg_select_options *o, xg_selection *sel, xg_plan **plan);
 /* Cycles of all segments by the cycle simulator. */
 XG_MUST_USE xg_status xg_plan_cycles(xg_arena *a, const xg_plan *p, uint64_t *cycles);
 void xg_plan_print(const xg_plan *p, xg_buf *out);

@@ -493,12 +493,146 @@ static void activations_meet(void **state) {
     }
 }
 
+/* ---- integerised exports ---- */
+
+/* clip(floor((kappa (w * x) + lamda) 3 / 1024), 0, 255); kappa is whole, or not. */
+static void integer_layer(model *m, bool whole, uint64_t *s) {
+    float w[4 * 2 * 9], kappa[4] = {5, 7, -3, 0}, lamda[4] = {900, -2000, 12345, 70000};
+    const int64_t three = 3, shift = 1024;
+    for (int i = 0; i < 72; i++) w[i] = (float)pick(s, -127, 127);
+    if (!whole) kappa[1] = 7.5f;
+    m_input(m, "x", ONNX_F32, DIMS(1, 2, 12, 12));
+    m_constant(m, "w", ONNX_F32, DIMS(4, 2, 3, 3), w);
+    m_constant(m, "kappa", ONNX_F32, DIMS(1, 4, 1, 1), kappa);
+    m_constant(m, "lamda", ONNX_F32, DIMS(1, 4, 1, 1), lamda);
+    m_constant(m, "three", ONNX_I64, 0, NULL, &three);
+    m_constant(m, "shift", ONNX_I64, 0, NULL, &shift);
+    m_scalar(m, "0", 0);
+    m_scalar(m, "255", 255);
+    m_node(m, "Conv", "x,w", "a");
+    m_node(m, "Mul", "kappa,a", "b");
+    m_node(m, "Add", "b,lamda", "c");
+    m_int(m, m_node(m, "Cast", "c", "ci"), "to", ONNX_I64);
+    m_node(m, "Mul", "ci,three", "d");
+    m_node(m, "Div", "d,shift", "e");
+    m_int(m, m_node(m, "Cast", "e", "er"), "to", ONNX_F32);
+    m_node(m, "Clip", "er,0,255", "y");
+    m_output(m, "y");
+}
+
+static void integerised_layer(void **state) {
+    xg_test *t = *state;
+    for (int whole = 0; whole < 2; whole++) {
+        uint64_t s = 3;
+        model m = model_new(state, 13);
+        integer_layer(&m, whole, &s);
+        xg_graph *g;
+        assert_ok(t->c, m_import(&m, &g));
+        float x[288], want[400];
+        for (int i = 0; i < 288; i++) x[i] = (float)pick(&s, 0, 255);
+        memcpy(want, run(t, g, x), sizeof want);
+        assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+        bool integers = false;
+        for (uint32_t i = 0; i < g->node.n; i++)
+            integers = integers || (xg_nodep(g, i)->op == XG_OP_Conv &&
+                                    xg_out(g, xg_nodep(g, i), 0)->dtype == XG_I8);
+        assert_true(integers == whole);
+        const float *y = run(t, g, x);
+        int apart = 0;
+        for (int i = 0; i < 400; i++) {
+            assert_true(fabsf(y[i] - want[i]) <= 1);
+            apart += y[i] != want[i];
+        }
+        assert_true(apart <= (whole ? 4 : 0));
+    }
+}
+
+/* Published inputs and layer outputs [H, W, C] of two networks: the graph as imported gives them
+ * exactly, the canonical form but for few elements that are one apart. */
+static float *numbers(xg_test *t, const char *path, size_t *n) {
+    xg_bytes b;
+    assert_ok(t->c, xg_read_file(t->a, path, &b));
+    const char *p = xg_strndup(t->a, (const char *)b.p, b.n);
+    float *v = xg_newn(t->a, float, b.n);
+    *n = 0;
+    for (p = strchr(p, '\n'); p && *p; p = strpbrk(p + 1, "0123456789-")) {
+        char *end;
+        if (p[0] == '\n') continue;
+        v[(*n)++] = strtof(p, &end);
+        p = end - 1;
+    }
+    return v;
+}
+
+static void compare_layers(xg_test *t, const xg_graph *g, const float *x, const char *folder,
+                           const char *const *tensor, size_t layers, bool exact) {
+    xg_values v;
+    xg_values_init(&v, g, t->a);
+    v.v[g->input.v[0]] = (void *)(uintptr_t)x;
+    assert_ok(t->c, xg_interp_run(t->c, &v, NULL));
+    for (size_t i = 0; i < layers; i++) {
+        size_t n;
+        const float *want = numbers(t, xg_strf(t->a, "%s/out_layer%zu.txt", folder, i), &n);
+        uint32_t at;
+        for (at = 0; at < g->tensor.n && strcmp(g->tensor.v[at].name, tensor[i]); at++) {
+        }
+        if (at == g->tensor.n) print_message("no tensor '%s'\n", tensor[i]);
+        assert_true(at < g->tensor.n);
+        const xg_tensor *y = xg_tensorp(g, at);
+        assert_int_equal(xg_tensor_elems(y), n);
+        int64_t plane = y->dim[2] * y->dim[3], c = y->dim[1], apart = 0;
+        for (int64_t k = 0; k < (int64_t)n; k++) {
+            bool nhwc = y->name[strlen(y->name) - 1] == 'c';
+            float got = y->dtype == XG_F32
+                            ? ((const float *)v.v[at])[nhwc ? k : k % c * plane + k / c]
+                            : (float)(((const int8_t *)v.v[at])[k] + 128);
+            if (fabsf(got - want[k]) > (exact ? 0 : 2))
+                print_message("layer %zu element %lld: %g, expected %g\n", i, (long long)k,
+                              (double)got, (double)want[k]);
+            assert_true(fabsf(got - want[k]) <= (exact ? 0 : 2));
+            apart += got != want[k];
+        }
+        if (apart)
+            print_message("layer %zu: %lld of %zu elements differ\n", i, (long long)apart, n);
+        assert_true(apart * 50 <= (int64_t)n);
+    }
+}
+
+static void published_layers(void **state, const char *name, const char *const *tensor,
+                             size_t layers) {
+    xg_test *t = *state;
+    const char *path = xg_test_model(t->a, xg_strf(t->a, "%s/model.onnx", name));
+    const char *folder = xg_test_model(t->a, xg_strf(t->a, "%s/data", name));
+    size_t n;
+    const float *x = numbers(t, xg_strf(t->a, "%s/input.txt", folder), &n);
+    const xg_import_options on = {.external_data = true};
+    xg_graph *g;
+    assert_ok(t->c, xg_import_onnx(t->a, path, &on, &g));
+    assert_int_equal(xg_tensor_elems(xg_tensorp(g, g->input.v[0])), n);
+    compare_layers(t, g, x, folder, tensor, layers, true);
+    assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+    compare_layers(t, g, x, folder, tensor, layers, false);
+}
+
+static void dory_dscnn(void **state) {
+    static const char *const tensor[] = {"89",  "101", "112", "124", "135",
+                                         "147", "158", "170", "181"};
+    published_layers(state, "dory_dscnn_int", tensor, XG_COUNT(tensor));
+}
+
+static void dory_dronet(void **state) {
+    static const char *const tensor[] = {"87",  "88",  "100", "112", "124", "132", "144",
+                                         "156", "168", "176", "188", "200", "212", "220"};
+    published_layers(state, "dory_dronet_int", tensor, XG_COUNT(tensor));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(deconv_f32),         TEST(deconv_int),          TEST(deconv_refusals),
         TEST(resize_linear),      TEST(resize_nearest),      TEST(resize_int),
         TEST(convinteger_static), TEST(dynamic_is_left_out), TEST(long_sums_are_refused),
-        TEST(activations_meet),
+        TEST(activations_meet),   TEST(integerised_layer),   TEST(dory_dscnn),
+        TEST(dory_dronet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

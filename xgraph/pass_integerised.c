@@ -1,0 +1,368 @@
+/* Integerised exports (NEMO, DORY, Deeploy): float graphs in which everything is an integer, and a
+ * layer ends in multiplication, shift and clipping:
+ *
+ *     clip(floor((kappa (w * x + b) + lambda) m / d), 0, 255)
+ *
+ * All activations are 8-bit integers of scale 1, so the layer is Quantize(scale 1) of a convolution
+ * whose weights have the scale kappa m / d for each channel: floor(v) = rne(v - 1/2 + 1/(2 d)) for
+ * multiples of 1 / d. absorb_qdq does the rest. What a machine's requantisation rounds otherwise
+ * (the bias goes in whole steps of that scale) differs by one in few elements; the log says so.
+ */
+#include "xgraph/pass.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { STEPS_MAX = 16, DEPTH_MAX = 32 };
+
+/* ---- what the graph says ---- */
+
+/* Element c of a constant with one value or one for each of n channels (the last axis). */
+static bool constant_at(const xg_tensor *t, int64_t n, int64_t c, double *v) {
+    int64_t count = xg_tensor_elems(t), at = count == 1 ? 0 : c;
+    if (!t->data || t->quant || (count != 1 && (count != n || t->dim[t->rank - 1] != n)))
+        return false;
+    switch (t->dtype) {
+    case XG_F32:
+        *v = (double)((const float *)t->data)[at];
+        return isfinite(*v);
+    case XG_I32:
+        *v = ((const int32_t *)t->data)[at];
+        return true;
+    case XG_I64:
+        *v = (double)((const int64_t *)t->data)[at];
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_integer(double v) {
+    return v == nearbyint(v) && fabs(v) <= 0x1p31;
+}
+
+/* The operand beside a constant; XG_NONE when there is none. */
+static uint32_t beside(const xg_rw *r, const xg_node *n, uint32_t *constant) {
+    for (uint32_t k = 0; k < 2; k++) {
+        if (!xg_in(r->g, n, 1 - k)->data || xg_in(r->g, n, k)->data) continue;
+        if (n->op == XG_OP_Div && k == 1) continue;
+        *constant = n->in[1 - k];
+        return n->in[k];
+    }
+    return XG_NONE;
+}
+
+/* Operators that move or pick elements: integers stay integers of the same range. */
+static bool moves(const xg_node *n) {
+    return n->op == XG_OP_MaxPool || n->op == XG_OP_Reshape || n->op == XG_OP_Transpose ||
+           n->op == XG_OP_Slice || n->op == XG_OP_Gather ||
+           (n->op == XG_OP_Pad && xg_af(n, XG_ATTR_value) == 0);
+}
+
+/* True when the tensor holds 8-bit integers: moved from a Dequantize of scale 1. */
+static bool holds_codes(const xg_rw *r, uint32_t tensor) {
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+        if (!n) return false;
+        if (n->op == XG_OP_Dequantize) {
+            const xg_quant *q = xg_in(r->g, n, 0)->quant;
+            return q->axis < 0 && q->scale[0] == 1;
+        }
+        if (!moves(n)) return false;
+        tensor = n->in[0];
+    }
+    return false;
+}
+
+/* True when the value is surely not negative: made of unsigned integers by what keeps the sign. */
+static bool not_negative(const xg_rw *r, uint32_t tensor, int depth) {
+    const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+    double v;
+    if (!n) return constant_at(&r->g->tensor.v[tensor], 1, 0, &v) && v >= 0;
+    if (depth > DEPTH_MAX) return false;
+    switch (n->op) {
+    case XG_OP_Dequantize:
+        return xg_in(r->g, n, 0)->dtype == XG_U8 && xg_in(r->g, n, 0)->quant->zp[0] == 0;
+    case XG_OP_Add:
+    case XG_OP_Mul:
+    case XG_OP_Div:
+        return not_negative(r, n->in[0], depth + 1) && not_negative(r, n->in[1], depth + 1);
+    case XG_OP_AvgPool:
+    case XG_OP_Floor:
+    case XG_OP_Cast:
+        return not_negative(r, n->in[0], depth + 1);
+    default:
+        return moves(n) && not_negative(r, n->in[0], depth + 1);
+    }
+}
+
+/* ---- a layer's end ---- */
+
+/* v = s[c] acc + t[c], rounded down when `rounds`; v is a multiple of 1 / d. */
+typedef struct chain {
+    uint32_t source;             /* tensor of acc */
+    uint32_t step[STEPS_MAX], n; /* nodes from the end back to the source */
+    double *s, *t, d;
+    bool rounds;
+} chain;
+
+/* The nodes from tensor v upwards as long as they are scalings, shifts, roundings. */
+static void collect(const xg_rw *r, uint32_t v, chain *k) {
+    for (k->n = 0; k->n < STEPS_MAX; k->n++) {
+        const xg_node *n = xg_rw_made_by(r, v, XG_OP_COUNT);
+        uint32_t constant, up = XG_NONE;
+        if (n && (n->op == XG_OP_Floor || n->op == XG_OP_Cast)) up = n->in[0];
+        if (n && (n->op == XG_OP_Mul || n->op == XG_OP_Add || n->op == XG_OP_Div))
+            up = beside(r, n, &constant);
+        if (up == XG_NONE) break;
+        k->step[k->n] = r->g->tensor.v[v].producer;
+        v = up;
+    }
+    k->source = v;
+}
+
+/* One step on channel values; false when a constant is not what it must be. */
+static bool apply(const xg_rw *r, const xg_node *n, int64_t channels, chain *k, bool *whole) {
+    uint32_t constant;
+    const xg_tensor *y = xg_out(r->g, n, 0);
+    bool rounding = n->op == XG_OP_Floor || n->op == XG_OP_Cast;
+    if (rounding) {
+        bool loses = n->op == XG_OP_Floor || y->dtype != XG_F32;
+        if (loses && !*whole) k->rounds = *whole = true;
+        return n->op == XG_OP_Floor || y->dtype == XG_F32 || y->dtype == XG_I64 ||
+               y->dtype == XG_I32;
+    }
+    if (k->rounds) return false; /* nothing but conversions after the rounding */
+    beside(r, n, &constant);
+    double v, all = 0;
+    for (int64_t c = 0; c < channels; c++) {
+        if (!constant_at(&r->g->tensor.v[constant], channels, c, &v) || !is_integer(v))
+            return false;
+        if (n->op == XG_OP_Add) {
+            k->t[c] += v;
+        } else if (n->op == XG_OP_Mul) {
+            k->s[c] *= v;
+            k->t[c] *= v;
+        } else {
+            if (!(v > 0) || (c && v != all)) return false;
+            k->s[c] /= v;
+            k->t[c] /= v;
+            all = v;
+        }
+    }
+    if (n->op == XG_OP_Div) {
+        k->d *= all;
+        if (y->dtype != XG_F32) k->rounds = *whole = true;
+        if (y->dtype == XG_F32) *whole = false;
+    } else if (n->op == XG_OP_Add && k->d != 1)
+        return false; /* a fraction of 1 / d plus an integer would do; nobody writes it */
+    return true;
+}
+
+static bool read_chain(xg_rw *r, uint32_t v, int64_t channels, chain *k) {
+    bool whole = true;
+    collect(r, v, k);
+    k->d = 1;
+    k->rounds = false;
+    k->s = xg_newn(r->tmp, double, (size_t)channels);
+    k->t = xg_newn(r->tmp, double, (size_t)channels);
+    for (int64_t c = 0; c < channels; c++) k->s[c] = 1;
+    for (uint32_t i = k->n; i-- > 0;)
+        if (!apply(r, xg_nodep(r->g, k->step[i]), channels, k, &whole)) return false;
+    return whole;
+}
+
+/* ---- rewriting ---- */
+
+/* Quantize to 8 bits of scale 1 and Dequantize behind tensor t. */
+static uint32_t through_codes(xg_rw *r, uint32_t like, uint32_t t, xg_dtype dtype) {
+    uint32_t q = xg_rw_add(r, XG_OP_Quantize, like, &t, 1);
+    xg_rw_set_out(r, q, dtype, xg_quant_scalar(r->a, 1, 0));
+    if (!xg_rw_infer(r, q)) return XG_NONE;
+    uint32_t codes = xg_rw_out(r, q), n = xg_rw_add(r, XG_OP_Dequantize, like, &codes, 1);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
+/* Integer weights under scale |s[o]|; channels with negative s change sign. XG_NONE when a weight
+ * is no 8-bit integer. */
+static uint32_t weights(xg_rw *r, uint32_t like, const xg_tensor *w, const double *s) {
+    int64_t o = w->dim[0], inner = xg_tensor_elems(w) / o;
+    if (!w->data || w->dtype != XG_F32) return XG_NONE;
+    int8_t *data = xg_newn(r->a, int8_t, (size_t)(o * inner));
+    float *scale = xg_newn(r->a, float, (size_t)o);
+    for (int64_t i = 0; i < o * inner; i++) {
+        double v = (double)((const float *)w->data)[i], sign = s[i / inner];
+        v = sign < 0 ? -v : sign > 0 ? v : 0;
+        if (!is_integer(v) || v < -128 || v > 127) return XG_NONE;
+        data[i] = (int8_t)v;
+    }
+    for (int64_t c = 0; c < o; c++) {
+        scale[c] = s[c] == 0 ? 1 : (float)fabs(s[c]);
+        if (!(scale[c] > 0) || !isfinite(scale[c])) return XG_NONE;
+    }
+    const xg_quant *q = xg_quant_new(r->a, 0, (uint32_t)o, scale, NULL);
+    const char *onnx = w->onnx;
+    uint32_t t = xg_rw_const(r, w->name, XG_I8, 4, w->dim, data, q);
+    r->g->tensor.v[t].onnx = onnx;
+    uint32_t n = xg_rw_add(r, XG_OP_Dequantize, like, &t, 1);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
+/* The real bias: s b + t, half a step lower where the value is rounded down. */
+static uint32_t bias(xg_rw *r, const xg_node *conv, const chain *k, int64_t channels) {
+    const xg_tensor *b = xg_in(r->g, conv, 2);
+    float *data = xg_newn(r->a, float, (size_t)channels);
+    for (int64_t c = 0; c < channels; c++) {
+        double v = 0;
+        if (b && (!constant_at(b, channels, c, &v) || !is_integer(v))) return XG_NONE;
+        v = k->s[c] * v + k->t[c] - (k->rounds ? 0.5 - 0.5 / k->d : 0);
+        data[c] = (float)v;
+    }
+    return xg_rw_const(r, xg_strf(r->tmp, "%s.bias", conv->name), XG_F32, 1, &channels, data, NULL);
+}
+
+static uint32_t clipped(xg_rw *r, uint32_t like, uint32_t t, float lo, float hi) {
+    uint32_t n = xg_rw_add(r, XG_OP_Clip, like, &t, 1);
+    xg_set_af(xg_nodep(r->g, n), XG_ATTR_min, lo);
+    xg_set_af(xg_nodep(r->g, n), XG_ATTR_max, hi);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
+/* Clip of a chain behind a Conv of integers. */
+static bool layer(xg_rw *r, uint32_t node) {
+    const xg_node *clip = xg_nodep(r->g, node);
+    if (clip->op != XG_OP_Clip || xg_out(r->g, clip, 0)->dtype != XG_F32) return false;
+    float lo = xg_af(clip, XG_ATTR_min), hi = xg_af(clip, XG_ATTR_max);
+    if (!(lo >= 0) || !(hi <= 255) || !is_integer((double)lo) || !is_integer((double)hi))
+        return false;
+    const xg_tensor *y = xg_out(r->g, clip, 0);
+    if (y->rank != 4) return false;
+    int64_t channels = y->dim[3];
+    chain k;
+    if (!read_chain(r, clip->in[0], channels, &k) || k.n == 0) return false;
+    const xg_node *conv = xg_rw_made_by(r, k.source, XG_OP_Conv);
+    if (!conv || xg_in(r->g, conv, 1)->dim[0] != channels || !holds_codes(r, conv->in[0]))
+        return false;
+    uint32_t ci = r->g->tensor.v[k.source].producer, in[3] = {conv->in[0], XG_NONE, XG_NONE};
+    in[1] = weights(r, ci, xg_in(r->g, conv, 1), k.s);
+    if (in[1] != XG_NONE) in[2] = bias(r, xg_nodep(r->g, ci), &k, channels);
+    if (in[2] == XG_NONE) return false;
+    uint32_t fresh = xg_rw_add(r, XG_OP_Conv, ci, in, 3), out = xg_rw_out(r, node);
+    xg_rw_copy_attrs(r, ci, fresh);
+    if (!xg_rw_infer(r, fresh)) return false;
+    uint32_t t = xg_rw_out(r, fresh);
+    if (lo > 0 || hi < 255) t = clipped(r, node, t, lo, hi);
+    if (t != XG_NONE) t = through_codes(r, node, t, XG_U8);
+    return t != XG_NONE && xg_rw_replace(r, out, t);
+}
+
+/* a for Mul(a, d), XG_NONE for anything else. */
+static uint32_t times(const xg_rw *r, uint32_t tensor, double d) {
+    const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_Mul);
+    uint32_t constant, a = n ? beside(r, n, &constant) : XG_NONE;
+    double v;
+    return a != XG_NONE && constant_at(&r->g->tensor.v[constant], 1, 0, &v) && v == d ? a : XG_NONE;
+}
+
+/* (a d + b d) / d of integers is a + b. */
+static uint32_t plain_sum(xg_rw *r, uint32_t tensor) {
+    const xg_node *div = xg_rw_made_by(r, tensor, XG_OP_Div);
+    double d;
+    if (!div || !constant_at(xg_in(r->g, div, 1), 1, 0, &d)) return XG_NONE;
+    const xg_node *add = xg_rw_made_by(r, div->in[0], XG_OP_Add);
+    uint32_t in[2] = {XG_NONE, XG_NONE};
+    for (uint32_t k = 0; add && k < 2; k++) in[k] = times(r, add->in[k], d);
+    if (in[0] == XG_NONE || in[1] == XG_NONE || !holds_codes(r, in[0]) || !holds_codes(r, in[1]))
+        return XG_NONE;
+    uint32_t n = xg_rw_add(r, XG_OP_Add, r->g->tensor.v[div->in[0]].producer, in, 2);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
+static bool is_quantised_already(xg_rw *r, uint32_t tensor) {
+    xg_uses uses = xg_graph_uses(r->g, r->tmp);
+    for (uint32_t i = uses.first[tensor]; i < uses.first[tensor + 1]; i++)
+        if (xg_nodep(r->g, uses.node[i])->op == XG_OP_Quantize) return true;
+    return false;
+}
+
+/* A rounded value that is not negative and not clipped (sums, averages): 8 bits, like all
+ * activations of such exports. */
+static bool rounded(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    uint32_t out = xg_rw_out(r, node), in = n->in[0];
+    if (n->op != XG_OP_Floor || xg_out(r->g, n, 0)->dtype != XG_F32 ||
+        xg_out(r->g, n, 0)->is_output || !not_negative(r, in, 0) || is_quantised_already(r, out))
+        return false;
+    xg_rw_log(r, "node '%s': sums above 255 saturate", n->name);
+    uint32_t t = plain_sum(r, in);
+    if (t == XG_NONE) {
+        uint32_t floor = xg_rw_add(r, XG_OP_Floor, node, &in, 1);
+        if (!xg_rw_infer(r, floor)) return false;
+        t = xg_rw_out(r, floor);
+    }
+    t = through_codes(r, node, t, XG_U8);
+    return t != XG_NONE && xg_rw_replace(r, out, t);
+}
+
+/* Clip to 0 .. 255 of 8-bit integers that nothing happened to. */
+static bool clip_of_codes(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    chain k;
+    if (n->op != XG_OP_Clip || xg_out(r->g, n, 0)->dtype != XG_F32 || xg_af(n, XG_ATTR_min) != 0 ||
+        !(xg_af(n, XG_ATTR_max) >= 255))
+        return false;
+    if (!read_chain(r, n->in[0], 1, &k) || k.s[0] != 1 || k.t[0] != 0) return false;
+    return holds_codes(r, k.source) && not_negative(r, k.source, 0) &&
+           xg_rw_replace(r, xg_rw_out(r, node), k.source);
+}
+
+/* Graph inputs that layers read hold integers from 0 to 255. */
+static bool input(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    const xg_tensor *x = xg_in(r->g, n, 0);
+    if ((!moves(n) && n->op != XG_OP_Conv) || !x || !x->is_input || x->dtype != XG_F32)
+        return false;
+    uint32_t out = n->out[0], nin = n->nin, in[3] = {n->in[0], XG_NONE, XG_NONE};
+    if (nin > 3) return false;
+    for (uint32_t k = 1; k < nin; k++) in[k] = n->in[k];
+    xg_rw_log(r, "graph input '%s' is taken as integers from 0 to 255", x->name);
+    in[0] = through_codes(r, node, in[0], XG_U8);
+    if (in[0] == XG_NONE) return false;
+    uint32_t fresh = xg_rw_add(r, (xg_op)xg_nodep(r->g, node)->op, node, in, nin);
+    xg_rw_copy_attrs(r, node, fresh);
+    return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
+}
+
+/* ---- is it one? ---- */
+
+static const xg_node *maker(const xg_graph *g, const xg_node *n) {
+    const xg_tensor *t = xg_in(g, n, 0);
+    return t && t->producer != XG_NONE ? xg_nodep(g, t->producer) : NULL;
+}
+
+/* A Clip to whole bounds from 0 on, behind a rounding, behind a division by a power of two; and no
+ * quantisers. */
+static bool looks_integerised(const xg_graph *g) {
+    bool found = false;
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        const xg_node *n = xg_nodep(g, i);
+        if (n->op == XG_OP_Quantize || n->op == XG_OP_Dequantize) return false;
+        if (found || n->op != XG_OP_Clip || xg_af(n, XG_ATTR_min) != 0) continue;
+        bool rounds = false;
+        const xg_node *m = maker(g, n);
+        for (int k = 0; m && k < STEPS_MAX && (m->op == XG_OP_Floor || m->op == XG_OP_Cast); k++) {
+            rounds = true;
+            m = maker(g, m);
+        }
+        double d;
+        const xg_tensor *by = m && m->op == XG_OP_Div ? xg_in(g, m, 1) : NULL;
+        found = rounds && by && xg_tensor_elems(by) == 1 && constant_at(by, 1, 0, &d) && d >= 1 &&
+                exp2(nearbyint(log2(d))) == d;
+    }
+    return found;
+}
+
+xg_status xg_pass_integerised(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
+    if (!looks_integerised(*g)) return XG_OK;
+    return xg_rw_run(c, g, p, (const xg_rule_fn[]){input, layer, rounded, clip_of_codes, NULL});
+}
