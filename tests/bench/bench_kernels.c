@@ -10,7 +10,6 @@
 #include "base/cpu.h"
 #include "layout/plan.h"
 #include "validate/run.h"
-#include "xgraph/export_onnx.h"
 #include "xgraph/import.h"
 
 #include <stdio.h>
