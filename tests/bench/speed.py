@@ -1,0 +1,452 @@
+#!/usr/bin/env python3
+"""Prints how fast xgc's programs are beside published figures, how fast xgc is itself, and writes results.csv.
+
+    speed.py --xgc BUILD/xgc [--part PART ...] [--csv FILE] [--keep FOLDER]
+
+Parts: speed (cycles, traffic, roofline), compile (time and memory), simulate (beside ONNX Runtime), accuracy.
+XGC_MODELS: folder of public models (default ../shared/models beside the project). ORT_MODULES: folder with
+onnxruntime-node. /usr/bin/python3 with python3-onnx writes the topologies that have no file. What is absent is
+skipped with a word. Exit status 1 when a command fails or a binary does not pass its check.
+"""
+import argparse
+import array
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+STRATEGIES = ('ilp', 'greedy', 'layer')
+QUANTISED = ('mobilenetv2_12_int8', 'mobilenetv2_aihub_qdq', 'micro_kws_m_qdq', 'tfl_mlperf_ic_int8',
+             'tfl_mlperf_kws_int8', 'tfl_mlperf_vww_int8', 'tfl_mlperf_ad_int8', 'tfl_person_detect',
+             'tfl_mobilenetv1_025_128', 'mbedgetpu_block_qdq', 'micro_kws_m_qop')
+TOPOLOGIES = ('vgg16', 'vgg16_conv', 'squeezenet11', 'yolov3', 'inception_residual')
+
+# what, model, machine, batch, report's field, divisor, unit, bar, moonshot. Bars: DNNVM's paper (zu9, zu2); the vendor
+# compiler's published board figures for one B4096 core at 300 MHz (kv260).
+HEADLINES = (
+    ('VGG-16 convolutions', 'vgg16_conv', 'zu9', 3, 'tops', 1, 'TOP/s', 2.82, 3.4),
+    ('ResNet-50', 'light_resnet50', 'zu9', 3, 'tops', 1, 'TOP/s', 1.38, 2.4),
+    ('GoogLeNet', 'light_inception_v1', 'zu9', 3, 'tops', 1, 'TOP/s', 1.41, 2.2),
+    ('ResNet-50', 'light_resnet50', 'zu2', 1, 'tops', 1e-3, 'GOP/s', 228.7, 290),
+    ('ResNet-50', 'light_resnet50', 'kv260', 1, 'peak_percent', 1, '% of peak', 56.2, 75),
+    ('VGG-16', 'vgg16', 'kv260', 1, 'peak_percent', 1, '% of peak', 54.7, 70),
+    ('Inception-v1', 'light_inception_v1', 'kv260', 1, 'peak_percent', 1, '% of peak', 55.5, 72),
+    ('MobileNetV2', 'mobilenetv2_12_int8', 'kv260', 1, 'peak_percent', 1, '% of peak', 16.5, 25),
+    ('YOLOv3-416', 'yolov3', 'kv260', 1, 'peak_percent', 1, '% of peak', 79.4, 90),
+    ('SqueezeNet-1.1', 'squeezenet11', 'kv260', 1, 'images_per_s', 1, 'fps', 763, 1000),
+)
+# Beside the headlines in the comparison of strategies.
+COMPARED = tuple((m, 'kv260', 1) for m in QUANTISED + ('inception_residual', 'light_vgg19', 'light_bvlc_alexnet')) + \
+    tuple((m, k, 1) for m in ('mobilenetv2_12_int8', 'light_squeezenet', 'tfl_mlperf_ic_int8', 'tfl_mlperf_kws_int8')
+          for k in ('zu2', 'zu9', 'zcu102', 'edge', 'nano')) + \
+    (('light_resnet50', 'zcu102', 3), ('light_resnet50', 'edge', 1), ('light_inception_v1', 'zu2', 1))
+
+
+class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
+    pass
+
+
+class Bench:
+    """Runs commands in a folder of its own and keeps what they said."""
+
+    def __init__(self, xgc, models, folder):
+        self.xgc, self.models, self.folder = xgc, models, folder
+        self.rows, self.failures, self.skipped, self.imported, self.results = [], [], [], {}, {}
+
+    def run(self, *args, program=None, one_core=False, **more):
+        """One command: its output, wall seconds and peak resident bytes."""
+        command = [str(program or self.xgc), *map(str, args)]
+        pin = (lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})) if one_core else None
+        start = time.perf_counter()
+        with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
+            child = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=err, preexec_fn=pin, **more)
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - start
+            out.seek(0)
+            err.seek(0)
+            if child.returncode:
+                why = (err.read() + out.read()).strip().split('\n')[0]
+                raise Failed(f'{self.spell(command)}: exit {child.returncode}: {why}')
+            return out.read(), seconds, usage.ru_maxrss * 1024
+
+    def spell(self, command):
+        text = ' '.join(map(str, command))
+        for long, short in ((self.xgc, 'xgc'), (self.models, '$XGC_MODELS'), (HERE, 'tests/bench')):
+            text = text.replace(str(long), short)
+        return text
+
+    def record(self, what, machine, strategy, figure, unit, command):
+        self.rows.append((what, machine, strategy, f'{figure:.6g}', unit, command))
+
+    def model(self, name):
+        """The ONNX file of a model or topology."""
+        if name in TOPOLOGIES:
+            path = self.folder / f'{name}_b1.onnx'
+            if not path.exists():
+                try:
+                    self.run(HERE / 'topologies.py', self.folder, name, program='/usr/bin/python3')
+                except (Failed, OSError) as e:
+                    raise Skipped(f'{name}: topologies.py does not run (python3-onnx?): {e}') from e
+            return path
+        path = self.models / name / 'model.onnx'
+        if not path.exists():
+            raise Skipped(f'{name}: absent')
+        return path
+
+    def is_float(self, name):
+        return name in TOPOLOGIES or name.startswith('light_')
+
+    def import_options(self, name, batch):
+        options = ['--batch', batch] if batch > 1 or name.startswith(('mobilenetv2_12', 'micro_kws')) else []
+        return options + (['--random-weights', '--calib', 'random:1'] if self.is_float(name) else [])
+
+    def xg(self, name, machine, batch):
+        key = (name, machine, batch)
+        if key not in self.imported:
+            path = self.folder / f'{name}_{machine}_b{batch}.xg'
+            args = ['import', self.model(name), '-m', machine, *self.import_options(name, batch), '-o', path.name]
+            self.run(*args)
+            self.imported[key] = path, self.spell(['xgc', *args])
+        return self.imported[key]
+
+    def measure(self, name, machine, batch):
+        """Compiles, reports and checks under each strategy: {strategy: report}."""
+        key = (name, machine, batch)
+        if key in self.results:
+            return self.results[key]
+        xg, how = self.xg(*key)
+        exact = None
+        result = {}
+        for strategy in STRATEGIES:
+            binary = xg.with_name(f'{xg.stem}_{strategy}.xgb')
+            args = ['compile', xg.name, '-m', machine, '--strategy', strategy, '-o', binary.name]
+            self.run(*args)
+            r = json.loads(self.run('report', binary.name, '--json')[0])
+            if exact is None:  # a binary knows the multiplications of its instructions, a model its own
+                m = json.loads(self.run('report', xg.name, '-m', machine, '--strategy', 'layer', '--json')[0])
+                if not m['macs_exact']:
+                    raise Failed(f'{name}: the report of the model has no exact count of multiply-accumulates')
+                exact = m
+            derive(r, exact)
+            r['command'] = f"{how} && {self.spell(['xgc', *args])} && xgc report {binary.name}"
+            r['check'] = self.check(xg.name, binary.name)
+            result[strategy] = r
+        self.results[key] = result
+        return result
+
+    def check(self, xg, binary):
+        try:
+            return self.run('check', xg, binary, '--fill', 'random')[0].split()[0]
+        except Failed as e:
+            self.failures.append(str(e))
+            return 'FAILED'
+
+
+def derive(r, exact):
+    """Figures from a binary's cycles and the model's own operations.
+
+    roofline: the slower of the full array on all operations, and one read of constants and inputs and one write of
+    outputs at the DDR rate that the report's own bound uses."""
+    traffic = r['weights_bytes'] + r['maps_in_bytes'] + r['maps_out_bytes']
+    seconds = r['ms'] * 1e-3
+    ddr = r['ddr_bytes']
+    r['macs'] = exact['macs']
+    r['tops'] = 2e-12 * exact['macs'] / seconds
+    r['peak_percent'] = 100 * r['tops'] / r['peak_tops']
+    r['maps_bytes'] = r['maps_in_bytes'] + r['maps_out_bytes']
+    least = (ddr['constants'] + ddr['inputs'] + ddr['outputs']) * r['ddr_bound_cycles'] / max(traffic, 1)
+    r['least_cycles'] = max(exact['compute_bound_cycles'], least, 1)
+    r['bounded_by'] = 'array' if exact['compute_bound_cycles'] >= least else 'DDR'
+    r['roofline'] = r['cycles'] / r['least_cycles']
+
+
+def attempt(bench, what, function, *args):
+    """A row that cannot be had is said, and the others go on."""
+    try:
+        return function(*args)
+    except Skipped as e:
+        bench.skipped.append(f'{what}: {e}')
+        print(f'{what}: skipped: {e}')
+    except Failed as e:
+        bench.failures.append(f'{what}: {e}')
+        print(f'{what}: FAILED: {e}')
+    return None
+
+
+def verdict(value, bar, moonshot, lower=False):
+    if lower:
+        value, bar, moonshot = -value, -bar, -moonshot
+    return 'moonshot' if value >= moonshot else 'bar met' if value >= bar else 'BELOW BAR'
+
+
+def print_target(what, machine, figure, unit, bar, moonshot, lower=False, note=''):
+    print(f'{what:<44} {machine:<7} {figure:>9.4g} {unit:<10} {bar:>8g} {moonshot:>8g}  '
+          f'{verdict(figure, bar, moonshot, lower):<10}{note}')
+
+
+def heading(title):
+    print(f'\n{title}\n{"what":<44} {"machine":<7} {"figure":>9} {"unit":<10} {"bar":>8} {"moonshot":>8}')
+
+
+def headlines(bench):
+    heading('Speed, simulated (2 operations a multiply-accumulate; host steps such as softmax are not in)')
+    for what, model, machine, batch, field, divisor, unit, bar, moonshot in HEADLINES:
+        result = attempt(bench, f'{what} {machine}', bench.measure, model, machine, batch)
+        if result:
+            r = result['ilp']
+            figure = r[field] / divisor
+            label = f'{what}, batch {batch}'
+            print_target(label, machine, figure, unit, bar, moonshot, note=f'check {r["check"]}')
+            bench.record(label, machine, 'ilp', figure, unit, r['command'])
+
+
+def geomean(values):
+    values = [v for v in values if v > 0]
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
+
+
+def ratio_row(bench, key, result):
+    """One line of the comparison; returns its ratios."""
+    name, machine, batch = key
+    ilp, greedy, layer = (result[s] for s in STRATEGIES)
+    speed, over, maps = (layer['cycles'] / ilp['cycles'], greedy['cycles'] / ilp['cycles'],
+                         ilp['maps_bytes'] / max(layer['maps_bytes'], 1))
+    note = {r['check'] for r in result.values()}
+    built = re.search(r'built from (\w+)', ilp['solver_note'])
+    print(f'{name:<24} {machine:<7} {batch:>2} {ilp["cycles"]:>10} {greedy["cycles"]:>10} {layer["cycles"]:>10} '
+          f'{speed:>6.3f} {over:>6.3f} {maps:>6.3f} {ilp["roofline"]:>6.2f} {ilp["bounded_by"]:<5} '
+          f'{"/".join(sorted(note))}{" built from " + built[1] if built else ""}')
+    for strategy, r in result.items():
+        bench.record(f'{name} cycles, batch {batch}', machine, strategy, r['cycles'], 'cycles', r['command'])
+        bench.record(f'{name} feature maps, batch {batch}', machine, strategy, r['maps_bytes'], 'bytes', r['command'])
+    bench.record(f'{name} over roofline, batch {batch}', machine, 'ilp', ilp['roofline'], 'ratio', ilp['command'])
+    return speed, over, maps
+
+
+def comparison(bench):
+    print('\nStrategies: cycles; layer/ilp, greedy/ilp; feature-map bytes ilp/layer; ilp over the roofline and what bounds that')
+    print(f'{"model":<24} {"machine":<7} {"n":>2} {"ilp":>10} {"greedy":>10} {"layer":>10} '
+          f'{"l/i":>6} {"g/i":>6} {"maps":>6} {"roof":>6} bound checks')
+    ratios = {}
+    for key in dict.fromkeys([h[1:4] for h in HEADLINES] + list(COMPARED)):
+        result = attempt(bench, ' '.join(map(str, key)), bench.measure, *key)
+        if result:
+            ratios[key] = ratio_row(bench, key, result)
+    if not ratios:
+        return
+    how = 'tests/bench/speed.py --part speed'
+    columns = list(zip(*ratios.values()))
+    means = [geomean(c) for c in columns]
+    heading(f'Over these {len(ratios)} (geometric means; a map ratio of 0 counts as the smallest other one)')
+    columns[2] = [v or min(w for w in columns[2] if w) for v in columns[2]]
+    means[2] = geomean(columns[2])
+    google = ratios.get(('light_inception_v1', 'zu9', 3))
+    if google:
+        print_target('ilp over layer, GoogLeNet', 'zu9', google[0], 'x', 1.26, 1.5)
+    print_target('ilp over layer, geometric mean', 'all', means[0], 'x', 1, 1.5)
+    print_target('ilp over layer, worst', 'all', min(columns[0]), 'x', 1.0000001, 1.0000001)
+    print_target('ilp over greedy, geometric mean', 'all', means[1], 'x', 1, 1.05)
+    print_target('ilp over greedy, worst', 'all', min(columns[1]), 'x', 1, 1)
+    print_target('feature-map traffic ilp / layer', 'all', means[2], 'x', 0.5, 0.2, lower=True)
+    for what, figure in (('layer / ilp cycles, geometric mean', means[0]), ('greedy / ilp cycles, geometric mean', means[1]),
+                         ('layer / ilp cycles, worst', min(columns[0])), ('greedy / ilp cycles, worst', min(columns[1])),
+                         ('ilp / layer feature-map bytes, geometric mean', means[2])):
+        bench.record(what, 'all', 'ilp', figure, 'ratio', how)
+
+
+def compile_time(bench, source, machine, options=()):
+    """Best of three: seconds and peak bytes, on one core."""
+    args = ['compile', source, '-m', machine, *options, '-o', 'timed.xgb']
+    runs = [bench.run(*args, one_core=True) for _ in range(3)]
+    return min(r[1] for r in runs), max(r[2] for r in runs), bench.spell(['xgc', *args])
+
+
+def compile_row(bench, label, name, machine, bar, moonshot):
+    xg, how = bench.xg(name, machine, 1)
+    seconds, peak, command = compile_time(bench, xg.name, machine)
+    mb, allowed = peak / 1e6, 3 * xg.stat().st_size / 1e6 + 100
+    print_target(f'compile {label}', machine, seconds, 's', bar, moonshot, lower=True)
+    print_target(f'memory, compile {label}', machine, mb, 'MB', allowed, allowed, lower=True)
+    bench.record(f'compile {label}', machine, 'ilp', seconds, 's', f'{how} && {command}')
+    bench.record(f'peak memory, compile {label}', machine, 'ilp', mb, 'MB', f'{how} && {command}')
+
+
+def operators(bench, path, options):
+    text = bench.run('import', path, *options, '--text', '-o', '-')[0]
+    return sum(1 for line in text.split('\n') if line.startswith('node '))
+
+
+def small_models(bench, machine):
+    times = {}
+    for name in QUANTISED:
+        result = attempt(bench, f'compile {name}', small_model, bench, name, machine)
+        if result:
+            times[name] = result
+    for name, (count, seconds, peak, command) in times.items():
+        if count <= 30:
+            print_target(f'compile {name} ({count} operators)', machine, seconds, 's', 0.1, 0.03, lower=True,
+                         note=f'{peak / 1e6:.0f} MB')
+            bench.record(f'compile {name}', machine, 'ilp', seconds, 's', command)
+            bench.record(f'peak memory, compile {name}', machine, 'ilp', peak / 1e6, 'MB', command)
+
+
+def small_model(bench, name, machine):
+    path, options = bench.model(name), bench.import_options(name, 1)
+    return operators(bench, path, options), *compile_time(bench, path, machine, options)
+
+
+def timed_check(bench):
+    xg, how = bench.xg('light_resnet50', 'zu9', 1)
+    bench.run('compile', xg.name, '-m', 'zu9', '-o', 'timed.xgb')
+    out, seconds, _ = bench.run('check', xg.name, 'timed.xgb', '--fill', 'random')
+    print_target('check ResNet-50, one input', 'zu9', seconds, 's', 60, 60, lower=True, note=out.strip())
+    bench.record('check ResNet-50, one input', 'zu9', 'ilp', seconds, 's',
+                 f'{how} && xgc compile {xg.name} -m zu9 -o timed.xgb && xgc check {xg.name} timed.xgb --fill random')
+
+
+def compiling(bench):
+    heading('xgc itself, quantised model to .xgb, one core, best of 3 (memory: 3 x model + 100 MB)')
+    for machine in ('zu9', 'kv260'):
+        attempt(bench, f'compile ResNet-50 {machine}', compile_row, bench, 'ResNet-50', 'light_resnet50', machine, 1, 0.3)
+    attempt(bench, 'compile 1,000 operators', compile_row, bench, '1,000 operators', 'inception_residual', 'kv260', 5, 1.5)
+    small_models(bench, 'kv260')
+    attempt(bench, 'check ResNet-50', timed_check, bench)
+
+
+def ort(bench, *args):
+    if not os.environ.get('ORT_MODULES'):
+        raise Skipped('ORT_MODULES is not set (folder with onnxruntime-node)')
+    try:
+        return json.loads(bench.run(HERE / 'ort_run.mjs', *args, program='node', one_core=args[0] == 'time')[0])
+    except OSError as e:
+        raise Skipped(f'node: {e}') from e
+
+
+def simulation(bench):
+    """Functional simulation of ResNet-50 beside ONNX Runtime on the same quantised model."""
+    tool = bench.xgc.parent / 'tests' / 'bench_kernels'
+    if not tool.exists():
+        raise Skipped(f'{tool.name} is not built')
+    path = bench.model('light_resnet50')
+    bench.run('export', path, 'r50_u8.onnx', 'u8', program=tool)
+    theirs = ort(bench, 'time', 'r50_u8.onnx', 15)['best_ms']
+    for machine in ('kv260', 'nano'):
+        text = bench.run('sim', path, machine, 5, program=tool, one_core=True)[0]
+        ours = min(float(v) for v in re.findall(r'([0-9.]+) ms', text))
+        print_target(f'simulate ResNet-50 / ONNX Runtime ({ours:.0f} / {theirs:.0f} ms)', machine, ours / theirs, 'x', 3, 1.5,
+                     lower=True)
+        bench.record('functional simulation of ResNet-50 over ONNX Runtime int8', machine, 'greedy', ours / theirs, 'ratio',
+                     f'bench_kernels sim $XGC_MODELS/light_resnet50/model.onnx {machine}')
+
+
+def write_npy(path, code, dims, values):
+    header = f"{{'descr': '{code}', 'fortran_order': False, 'shape': {dims}, }}"
+    header += ' ' * (-(len(header) + 11) % 64) + '\n'
+    with open(path, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header.encode() + values.tobytes())
+
+
+def read_npy(data, kind):
+    values = array.array(kind)
+    values.frombytes(data[10 + int.from_bytes(data[8:10], 'little'):])
+    return values
+
+
+def keyword_data(bench, model):
+    """MLPerf Tiny's features are int8 at the model's input scale: back to f32."""
+    text = bench.run('import', model, '--text', '-o', '-')[0]
+    scale, zero = re.search(r'scale=(0x\S+) zp=(-?\d+)', text).groups()
+    scale, zero = float.fromhex(scale), int(zero)
+    with zipfile.ZipFile(io.BytesIO((bench.models / '_data' / 'kws01_test.npz').read_bytes())) as z:
+        x, y = read_npy(z.read('x.npy'), 'b'), read_npy(z.read('y.npy'), 'i')
+    return (len(y), 1, 49, 10), array.array('f', ((v - zero) * scale for v in x)), y
+
+
+def cifar_data(bench, _):
+    """Rows of label, then height x width x channel; the model takes channels first, 0 to 255."""
+    rows = [[int(v) for v in r] for r in csv.reader(open(bench.models / '_data' / 'cifar10_100.csv', newline=''))]
+    x = array.array('f', (v for r in rows for c in range(3) for v in r[1 + c::3]))
+    return (len(rows), 3, 32, 32), x, array.array('i', (r[0] for r in rows))
+
+
+def accuracy_of(bench, label, name, machine, data):
+    model = bench.model(name)
+    if not (bench.models / '_data').exists():
+        raise Skipped('_data: absent')
+    dims, x, y = data(bench, model)
+    write_npy(bench.folder / f'{name}_x.npy', '<f4', dims, x)
+    write_npy(bench.folder / f'{name}_y.npy', '<i4', f'({dims[0]},)', y)
+    args = ['report', model, '-m', machine, '--input', f'{name}_x.npy', '--labels', f'{name}_y.npy', '--json']
+    a = json.loads(bench.run(*args)[0])['accuracy']
+    theirs = attempt(bench, f'{label}, ONNX Runtime', ort, bench, 'accuracy', model, f'{name}_x.npy', f'{name}_y.npy')
+    beside = f'{theirs["percent"]:.2f}' if theirs else '-'
+    print(f'{label:<28} {machine:<7} {a["images"]:>6} {a["binary_percent"]:>8.2f} {a["interpreter_percent"]:>12.2f} {beside:>13}')
+    bench.record(f'accuracy, {label}', machine, 'ilp', a['binary_percent'], '%', bench.spell(['xgc', *args]))
+    if theirs:
+        bench.record(f'accuracy, {label}', 'ONNX Runtime', '-', theirs['percent'], '%',
+                     f'node tests/bench/ort_run.mjs accuracy $XGC_MODELS/{name}/model.onnx {name}_x.npy {name}_y.npy')
+
+
+def accuracies(bench):
+    print(f'\nAccuracy, %\n{"model":<28} {"machine":<7} {"images":>6} {"binary":>8} {"interpreter":>12} {"ONNX Runtime":>13}')
+    for label, name, data in (('keywords (DS-CNN)', 'tfl_mlperf_kws_int8', keyword_data),
+                              ('CIFAR-10 (ResNet-8)', 'tfl_mlperf_ic_int8', cifar_data)):
+        for machine in ('nano', 'edge', 'kv260'):
+            attempt(bench, f'{label} {machine}', accuracy_of, bench, label, name, machine, data)
+
+
+def speeds(bench):
+    headlines(bench)
+    comparison(bench)
+
+
+def simulations(bench):
+    heading('Functional simulator, one thread')
+    attempt(bench, 'simulate ResNet-50', simulation, bench)
+
+
+PARTS = {'speed': speeds, 'compile': compiling, 'simulate': simulations, 'accuracy': accuracies}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--xgc', type=pathlib.Path, required=True)
+    parser.add_argument('--part', action='append', choices=PARTS, help='only this part; may be repeated')
+    parser.add_argument('--csv', type=pathlib.Path, help='where figures go (default: results.csv here when all parts run)')
+    parser.add_argument('--keep', type=pathlib.Path, help='folder to work in and keep')
+    a = parser.parse_args()
+    models = pathlib.Path(os.environ.get('XGC_MODELS', HERE.parent.parent.parent / 'shared' / 'models')).resolve()
+    with tempfile.TemporaryDirectory(prefix='xgc-speed-') as scratch:
+        folder = a.keep.resolve() if a.keep else pathlib.Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = Bench(a.xgc.resolve(), models, folder)
+        for part in a.part or PARTS:
+            PARTS[part](bench)
+    out = a.csv or (None if a.part else HERE / 'results.csv')
+    if out:
+        with open(out, 'w', newline='') as f:
+            writer = csv.writer(f, lineterminator='\n')
+            writer.writerow(('what', 'machine', 'strategy', 'figure', 'unit', 'command'))
+            writer.writerows(bench.rows)
+    print(f'\n{len(bench.rows)} figures, {len(bench.skipped)} skipped, {len(bench.failures)} failures')
+    for failure in bench.failures:
+        print(f'  {failure}')
+    return 1 if bench.failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
