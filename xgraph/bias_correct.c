@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SETS_MAX = 16 };
+enum { SETS_MAX = 32 };
 #define BYTES_MAX (512u << 20) /* of the sets' tensors together */
 
 typedef struct work {

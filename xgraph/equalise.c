@@ -119,10 +119,8 @@ static void reach(const xg_tensor *t, const void *data, link *l) {
 static xg_status measure(work *w, const xg_samples *s) {
     xg_ctx *c = xg_arena_ctx(w->tmp);
     uint64_t sets = s ? xg_samples_count(s) : 0;
-    bool any = false;
-    for (uint32_t i = 0; i < w->link.n; i++) any |= is_bounded(&w->link.v[i]);
     /* an even choice of all sets */
-    uint64_t take = any ? (uint64_t)xg_min((int64_t)sets, SAMPLES_MAX) : 0;
+    uint64_t take = w->link.n ? (uint64_t)xg_min((int64_t)sets, SAMPLES_MAX) : 0;
     xg_status st = XG_OK;
     for (uint64_t i = 0; i < take && st == XG_OK; i++) {
         xg_arena *scratch = xg_arena_new(c);
@@ -186,6 +184,13 @@ static double least_factor(const link *l, uint32_t c) {
     return need;
 }
 
+/* What a channel reaches, in its present scale. */
+static double height(const link *l, uint32_t c) {
+    return fmax(fmax(l->high[c], -(double)l->low[c]), 0) / l->divide[c];
+}
+
+/* The factor that makes a channel's shares before and behind equal. Before: of the weights' range
+ * or of the tensor's, whichever is larger, so that no activation outgrows the others. */
 static void improve(work *w, link *l) {
     double *before = xg_newn(w->tmp, double, l->channels);
     double *behind = xg_newn(w->tmp, double, l->channels);
@@ -193,8 +198,11 @@ static void improve(work *w, link *l) {
     shares(w, l->from, false, before, own);
     for (uint32_t u = w->uses.first[l->last]; u < w->uses.first[l->last + 1]; u++)
         shares(w, w->uses.node[u], true, behind, own);
+    double highest = 0;
+    for (uint32_t c = 0; c < l->channels; c++) highest = fmax(highest, height(l, c));
     for (uint32_t c = 0; c < l->channels; c++) {
         if (before[c] == 0 || behind[c] == 0) continue;
+        if (highest > 0) before[c] = fmax(before[c], height(l, c) / highest);
         double need = least_factor(l, c), f = l->divide[c] * sqrt(before[c] / behind[c]);
         if (need >= 1) continue;
         l->divide[c] = fmin(fmax(f, need), FACTOR_MAX);

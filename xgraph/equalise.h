@@ -5,9 +5,12 @@
  * What lies between must commute with a positive factor a channel: nothing, MaxPool, average and
  * padding of f32, LeakyRelu, Clip at zero. Other bounds of a Clip (or of an integer tensor's type)
  * hold for all channels alike: a channel that reaches one keeps its factor at 1, the others may
- * grow only as far as the bound. What channels reach comes from samples. Method: Nagel et al.,
- * "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), extended by
- * the bounds. Internal to xgraph/.
+ * grow only as far as the bound. What channels reach comes from samples.
+ *
+ * Method: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction"
+ * (2019), extended by the bounds and by the activations' ranges: with a, h, b the shares of a
+ * channel in the largest weight before, the largest value of the tensor and the largest weight
+ * behind, its factor is sqrt(max(a, h) / b), iterated. Internal to xgraph/.
  */
 #ifndef XG_EQUALISE_H
 #define XG_EQUALISE_H

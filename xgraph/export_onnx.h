@@ -62,5 +62,11 @@ XG_MUST_USE xg_status xg_ex_pack(xg_export *e, Xgonnx__Graph *graph, bool micros
 /* Writes one node of the graph, as one or several ONNX nodes. UNSUPPORTED names what has no
  * counterpart. */
 XG_MUST_USE xg_status xg_export_node(xg_export *e, const xg_node *n);
+/* The less common float operators (export_more.c): from float names to a float name; false when the
+ * operator is none of them. Of Resize only in[0] is read. */
+bool xg_export_has_more(uint16_t op);
+bool xg_export_more(xg_export *e, const xg_node *n, char **in, uint32_t nin, char *out);
+/* ArgMax, ArgMin of any type. */
+XG_MUST_USE xg_status xg_export_arg(xg_export *e, const xg_node *n);
 
 #endif

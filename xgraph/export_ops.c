@@ -389,6 +389,7 @@ static void float_attributes(xg_export *e, const xg_node *n, Xgonnx__Node *to) {
 
 /* The float operator from float names to a float name. */
 static void float_operator(xg_export *e, const xg_node *n, char **in, uint32_t nin, char *out) {
+    if (xg_export_more(e, n, in, nin, out)) return;
     if (n->op == XG_OP_HardSwish) {
         hard_swish(e, n, in[0], out);
         return;
@@ -437,7 +438,7 @@ static bool has_float_counterpart(uint16_t op) {
     case XG_OP_ReduceMean:
         return true;
     default:
-        return false;
+        return xg_export_has_more(op);
     }
 }
 
@@ -450,17 +451,18 @@ static bool knows_axes(const xg_node *n) {
 static xg_status export_float(xg_export *e, const xg_node *n) {
     if (!has_float_counterpart(n->op)) return refuse(e, n, "the operator has no counterpart");
     char **in = xg_newn(e->arena, char *, n->nin);
+    uint32_t nin = n->op == XG_OP_Resize ? 1 : n->nin; /* taps are its own affair */
     if (!is_int(e, n)) {
         xg_form form = knows_axes(n) ? XG_PLAIN : xg_ex_common_form(e, n);
-        for (uint32_t i = 0; i < n->nin; i++) in[i] = xg_ex_read(e, n->in[i], form);
-        float_operator(e, n, in, n->nin, xg_ex_write(e, n->out[0], form));
+        for (uint32_t i = 0; i < nin; i++) in[i] = xg_ex_read(e, n->in[i], form);
+        float_operator(e, n, in, nin, xg_ex_write(e, n->out[0], form));
         return XG_OK;
     }
     if (!is_quantised(e, n) || n->op == XG_OP_ReduceMean)
         return refuse(e, n, "integers of this kind have no counterpart");
-    for (uint32_t i = 0; i < n->nin; i++) in[i] = dequantised(e, n->in[i], XG_PLAIN, n->name);
+    for (uint32_t i = 0; i < nin; i++) in[i] = dequantised(e, n->in[i], XG_PLAIN, n->name);
     char *middle = xg_ex_fresh(e, xg_strf(e->arena, "%s::real", n->name));
-    float_operator(e, n, in, n->nin, middle);
+    float_operator(e, n, in, nin, middle);
     result r = begin_result(e, n, XG_PLAIN);
     quantiser(e, "QuantizeLinear", xg_strf(e->arena, "%s::quantise", n->name), middle, n->out[0],
               r.raw);
@@ -511,6 +513,9 @@ xg_status xg_export_node(xg_export *e, const xg_node *n) {
         return export_gather(e, n);
     case XG_OP_Cast:
         return export_cast(e, n);
+    case XG_OP_ArgMax:
+    case XG_OP_ArgMin:
+        return xg_export_arg(e, n);
     default:
         return export_float(e, n);
     }

@@ -391,10 +391,6 @@ static void init(work *w, xg_arena *a, const xg_graph *g, const xg_rqrec *record
     xg_qplan_init(&w->plan, w->h, record);
 }
 
-static bool wants(xg_switch s, const xg_rqrec *r) {
-    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
-}
-
 static xg_status correct_biases(work *w, const struct xg_samples *s, xg_quant_report *report) {
     xg_bias_pair *pair = xg_newn(w->arena, xg_bias_pair, w->g->node.n);
     uint32_t n = 0, changed = 0;
@@ -413,7 +409,7 @@ static xg_status solve(work *w, const struct xg_samples *s, xg_quant_report *rep
     if (st == XG_OK) st = xg_qplan_solve(&w->plan);
     if (st == XG_OK) st = xg_qplan_write(&w->plan);
     if (st == XG_OK) st = xg_graph_infer(w->ctx, w->h);
-    bool correct = s && wants(w->options->bias_correction, w->plan.record);
+    bool correct = s && w->options->bias_correction != XG_OFF;
     return st == XG_OK && correct ? correct_biases(w, s, report) : st;
 }
 

@@ -78,6 +78,7 @@ static void add(const work *w, uint32_t x, const void *a, uint32_t y, const void
     int64_t n = xg_tensor_elems(xg_tensorp(w->after, y));
     for (int64_t i = 0; i < n; i++) {
         double p = reference_at(w, x, a, i), q = real_at(xg_tensorp(w->after, y), b, i);
+        if (!isfinite(p)) continue; /* the logarithm of a probability of 0 */
         s->signal += p * p;
         s->noise += (p - q) * (p - q);
         s->other += q * q;

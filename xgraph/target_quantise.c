@@ -511,7 +511,7 @@ static xg_status equalise(work *w) {
 }
 
 static xg_status correct_biases(work *w) {
-    if (!w->samples || !wants(w->options->bias_correction, w->record)) return XG_OK;
+    if (!w->samples || w->options->bias_correction == XG_OFF) return XG_OK;
     xg_map names = {.arena = w->arena};
     for (uint32_t i = 0; i < w->old->node.n; i++) xg_map_set(&names, w->old->node.v[i].name, i);
     xg_bias_pair *pair = xg_newn(w->arena, xg_bias_pair, w->h->node.n);
@@ -553,7 +553,8 @@ static const char *describe(const work *w, xg_arena *a) {
                    w->record->pow2_scales ? "power-of-two" : "real",
                    w->record->per_channel ? "per-channel" : "per-tensor",
                    w->record->act_zero_point ? "zero points" : "no zero points",
-                   w->samples ? xg_calib_method_name(w->options->method) : "the model's own");
+                   w->samples ? xg_calib_method_name(w->options->method)
+                              : "the model's own (example inputs serve it better)");
 }
 
 static xg_status finish(work *w, xg_graph **g, xg_quant_report *report) {

@@ -22,7 +22,7 @@ inputs_of() {
     local imagenet="--mean 123.675,116.28,103.53 --std 58.395,57.12,57.375" unit="--mean 127.5 --std 127.5"
     case $1 in
     mnist8_cntk) echo "--calib $dir/mnist.npy --input $dir/mnist.npy --labels $dir/mnist_labels.npy" ;;
-    mnist*) echo "--calib $dir/mnist.npy" ;;
+    mnist*) echo "--calib $dir/digits --mean 33.3 --std 78.6" ;;
     tfl_mlperf_ic*) echo "--calib $dir/cifar.npy --input $dir/cifar.npy --labels $dir/cifar_labels.npy" ;;
     mlperf_resnet8*) echo "--calib $dir/cifar.npy --input $dir/cifar.npy --labels $dir/cifar_labels.npy" ;;
     tfl_mlperf_kws*) echo "--calib $dir/kws.npy --input $dir/kws.npy --labels $dir/kws_labels.npy" ;;

@@ -2,7 +2,7 @@
 """Example inputs for quantiser.sh, from the published samples in MODELS/_data: quantiser_data.py MODELS FOLDER
 
 Writes png/ (48 CIFAR-10 images), cifar.npy and cifar_labels.npy (100 images, values 0..255), mnist.npy and
-mnist_labels.npy (1,000 digits, 0..255), kws.npy and kws_labels.npy (1,000 keyword features as real numbers).
+mnist_labels.npy (1,000 digits, 0..255), digits/ (64 of them as PNG), kws.npy and kws_labels.npy (1,000 keyword features as real numbers).
 """
 import gzip
 import os
@@ -22,14 +22,16 @@ def write_npy(path, descr, shape, values):
         f.write(struct.pack('<%d%s' % (len(values), CODES[descr]), *values))
 
 
-def write_png(path, width, height, rgb):
-    rows = b''.join(b'\0' + rgb[y * width * 3:(y + 1) * width * 3] for y in range(height))
+def write_png(path, width, height, pixels):
+    line = len(pixels) // height
+    rows = b''.join(b'\0' + pixels[y * line:(y + 1) * line] for y in range(height))
+    colour = 2 if line == 3 * width else 0
 
     def chunk(kind, data):
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
     with open(path, 'wb') as f:
-        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)))
+        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, colour, 0, 0, 0)))
         f.write(chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
 
 
@@ -55,6 +57,9 @@ def mnist(data, folder, count=1000):
     with gzip.open(os.path.join(data, 't10k-labels-idx1-ubyte.gz')) as f:
         labels = f.read()[8:8 + count]
     write_npy(os.path.join(folder, 'mnist.npy'), '<f4', (count, 1, 28, 28), [float(v) for v in pixels])
+    os.makedirs(os.path.join(folder, 'digits'), exist_ok=True)
+    for n in range(64):
+        write_png(os.path.join(folder, 'digits', '%03d.png' % n), 28, 28, pixels[784 * n:784 * (n + 1)])
     write_npy(os.path.join(folder, 'mnist_labels.npy'), '|u1', (count,), labels)
 
 

@@ -493,6 +493,84 @@ static void activations_meet(void **state) {
     }
 }
 
+/* ---- back to ONNX ---- */
+
+static xg_graph *import_bytes(xg_test *t, const xg_buf *onnx) {
+    char path[] = "xgc-test-XXXXXX.onnx";
+    int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    assert_true(write(fd, onnx->p, onnx->n) == (ssize_t)onnx->n);
+    close(fd);
+    const xg_import_options on = {.external_data = true};
+    xg_graph *g;
+    assert_ok(t->c, xg_import_onnx(t->a, path, &on, &g));
+    unlink(path);
+    return g;
+}
+
+/* One operator on x [1,2,3,4]; the exported model means the same. */
+static void exports_mean_the_same(void **state) {
+    static const struct {
+        const char *op, *in, *attribute;
+        int64_t opset, v;
+    } rows[] = {
+        {"Gelu", "x", NULL, 20, 0},
+        {"Mish", "x", NULL, 18, 0},
+        {"Selu", "x", NULL, 13, 0},
+        {"Celu", "x", NULL, 13, 0},
+        {"ThresholdedRelu", "x", NULL, 13, 0},
+        {"Shrink", "x", NULL, 13, 0},
+        {"Softsign", "x", NULL, 13, 0},
+        {"Round", "x", NULL, 13, 0},
+        {"Atan", "x", NULL, 13, 0},
+        {"PRelu", "x,slope", NULL, 13, 0},
+        {"ReduceMin", "x", "keepdims", 13, 1},
+        {"ReduceProd", "x", "keepdims", 13, 1},
+        {"Hardmax", "x", "axis", 13, 1},
+        {"CumSum", "x,two", "reverse", 13, 1},
+        {"ArgMax", "x", "axis", 13, 1},
+        {"LayerNormalization", "x,scale", "axis", 17, 3},
+        {"InstanceNormalization", "x,gain,gain", NULL, 13, 0},
+        {"Resize", "x,,sizes", "linear", 13, 0},
+    };
+    static const float slope[2] = {0.5f, -0.25f}, scale[4] = {1, 2, 3, -1},
+                       sizes[4] = {1, 1, 2, 1.5f};
+    static const int64_t two = 2;
+    xg_test *t = *state;
+    float x[24];
+    for (int i = 0; i < 24; i++) x[i] = (float)(i * 7 % 24) * 0.25f - 3;
+    for (size_t i = 0; i < XG_COUNT(rows); i++) {
+        model m = model_new(state, rows[i].opset);
+        m_input(&m, "x", ONNX_F32, DIMS(1, 2, 3, 4));
+        m_constant(&m, "slope", ONNX_F32, DIMS(2, 1, 1), slope);
+        m_constant(&m, "gain", ONNX_F32, DIMS(2), slope);
+        m_constant(&m, "scale", ONNX_F32, DIMS(4), scale);
+        m_constant(&m, "sizes", ONNX_F32, DIMS(4), sizes);
+        m_constant(&m, "two", ONNX_I64, 0, NULL, &two);
+        Xgonnx__Node *n = m_node(&m, rows[i].op, rows[i].in, "y");
+        if (rows[i].attribute && !strcmp(rows[i].attribute, "linear"))
+            m_str(&m, n, "mode", "linear");
+        else if (rows[i].attribute)
+            m_int(&m, n, rows[i].attribute, rows[i].v);
+        m_output(&m, "y");
+        xg_graph *g;
+        xg_buf onnx = {.arena = t->a};
+        assert_ok(t->c, m_import(&m, &g));
+        assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+        assert_ok(t->c, xg_export_qoperator(t->c, g, false, &onnx));
+        const xg_graph *back = import_bytes(t, &onnx);
+        const xg_tensor *y = xg_tensorp(g, g->output.v[0]),
+                        *z = xg_tensorp(back, back->output.v[0]);
+        int64_t count = xg_tensor_elems(y);
+        assert_true(y->dtype == z->dtype && count == xg_tensor_elems(z));
+        const void *a = run(t, g, x), *b = run(t, back, x);
+        if (y->dtype == XG_F32)
+            assert_near(b, as_double(t, a, count), count, 2e-6);
+        else
+            assert_memory_equal(a, b, (size_t)count * xg_dtype_bytes(y->dtype));
+    }
+}
+
 /* ---- integerised exports ---- */
 
 /* clip(floor((kappa (w * x) + lamda) 3 / 1024), 0, 255); kappa is whole, or not. */
@@ -639,10 +717,19 @@ static void dory_dronet(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(deconv_f32),         TEST(deconv_int),          TEST(deconv_refusals),
-        TEST(resize_linear),      TEST(resize_nearest),      TEST(resize_int),
-        TEST(convinteger_static), TEST(dynamic_is_left_out), TEST(long_sums_are_refused),
-        TEST(activations_meet),   TEST(integerised_layer),   TEST(dory_dscnn),
+        TEST(deconv_f32),
+        TEST(deconv_int),
+        TEST(deconv_refusals),
+        TEST(resize_linear),
+        TEST(resize_nearest),
+        TEST(resize_int),
+        TEST(convinteger_static),
+        TEST(dynamic_is_left_out),
+        TEST(long_sums_are_refused),
+        TEST(activations_meet),
+        TEST(exports_mean_the_same),
+        TEST(integerised_layer),
+        TEST(dory_dscnn),
         TEST(dory_dronet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
