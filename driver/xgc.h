@@ -146,9 +146,9 @@ typedef struct xgc_model_options {
                                 them, "random" or "random:SEED" */
     const char *calibration_table;  /* ranges (text); wins over those of the inputs */
     const char *calibration_method; /* "mse" (default), "minmax", "percentile[:P]", "entropy" */
-    const char *equalise;        /* "on", "off"; NULL: on for machines with one weight scale a tensor */
-    const char *bias_correction; /* "on", "off"; NULL: on where there are inputs */
-    const char *const *keep_float;          /* nodes of a float model that stay f32, on the host */
+    const char *equalise; /* "on", "off"; NULL: on for machines with one weight scale a tensor */
+    const char *bias_correction;   /* "on", "off"; NULL: on where there are inputs */
+    const char *const *keep_float; /* nodes of a float model that stay f32, on the host */
     size_t nkeep_float;
     const char *image_mean, *image_std; /* of pictures' values 0..255: one number or one a channel,
                                            "123.7,116.3,103.5"; without: values / 255 */

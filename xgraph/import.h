@@ -73,7 +73,8 @@ typedef enum xg_calib_method {
     XG_CALIB_ENTROPY,    /* least Kullback-Leibler divergence of the histograms before and after */
     XG_CALIB_MSE /* least squared error; picks the exponent on machines with powers of two */
 } xg_calib_method;
-/* AUTO: equalisation for records with one weight scale a tensor, bias correction wherever there are samples. */
+/* AUTO: equalisation for records with one weight scale a tensor, bias correction wherever there are
+ * samples. */
 typedef enum xg_switch { XG_AUTO, XG_ON, XG_OFF } xg_switch;
 typedef struct xg_quant_options {
     xg_calib_method method;
