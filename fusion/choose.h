@@ -15,6 +15,8 @@ typedef struct xg_chooser {
     bool *taken;          /* [nodes] already in a group */
     const char *patterns; /* the user's pattern file, or NULL: the shipped library */
     xg_buf *lp;           /* not NULL: gets the 0-1 program */
+    bool (*admit)(void *arg, const uint32_t *node, uint32_t n); /* see xg_select_options */
+    void *admit_arg;
 } xg_chooser;
 
 void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,

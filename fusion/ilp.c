@@ -135,6 +135,7 @@ static void join_concats(ilp *s) {
  * ------------------------------------------------------------------------- */
 
 static void add_candidate(ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
+    if (s->c->admit && !s->c->admit(s->c->admit_arg, node, n)) return;
     cand c = {.group = xg_make_group(s->c, node, n, pattern)};
     for (uint32_t k = 0; k < n; k++)
         if (s->pos[node[k]] > c.last) c.last = s->pos[node[k]];
@@ -437,6 +438,9 @@ static void take_answer(ilp *s, const xg_mip_result *r) {
     }
     qsort(chosen.v, chosen.n, sizeof *chosen.v, by_turn);
     for (uint32_t i = 0; i < chosen.n; i++) xg_push(s->a, &out->group, chosen.v[i].g);
+    out->solved = true;
+    out->value = r->value;
+    out->bound = r->bound;
     uint32_t staying = 0;
     for (uint32_t t = 0; t < s->g->tensor.n; t++) {
         out->on_chip[t] = s->choice[t] && !inner[t] && r->x[s->r_col[s->rep[t]]];

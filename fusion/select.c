@@ -169,6 +169,8 @@ xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
     xg_chooser_init(&c, a, g, m, out);
     c.patterns = o->patterns;
     c.lp = o->lp;
+    c.admit = o->admit;
+    c.admit_arg = o->admit_arg;
     if (which == 2) {
         size_t diags = xg_diag_count(xg_arena_ctx(a));
         xg_status st = xg_select_ilp(&c);

@@ -35,6 +35,9 @@ typedef struct xg_selection {
     XG_VEC(xg_group) group; /* in an order in which they can run */
     const char *note;       /* value, bound, gap, or "" */
     bool *on_chip; /* [tensors] stays in the feature-map memory until its last reader; NULL: none */
+    bool solved;   /* "ilp", and value and bound are those of its 0-1 program */
+    int64_t value; /* 16 x predicted cycles + busy cycles of the DDR, of all groups */
+    double bound;  /* no cover by the same candidates has a smaller value */
 } xg_selection;
 
 /* [tensors] The concat result in which a tensor lies, because its producer can write it there: then
@@ -51,6 +54,11 @@ typedef struct xg_select_options {
     const char *strategy; /* "layer", "greedy", "ilp" */
     const char *patterns; /* path of the pattern file for "ilp"; NULL: the shipped library */
     xg_buf *lp;           /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
+    /* For "ilp", not NULL: only candidates (single nodes too) for which it is true are considered.
+     * Answers questions such as "what if these nodes were one group"; when no cover is left, the
+     * selection is not `solved`. */
+    bool (*admit)(void *arg, const uint32_t *node, uint32_t n);
+    void *admit_arg;
 } xg_select_options;
 XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                      const xg_select_options *o, xg_selection *out);
