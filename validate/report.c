@@ -247,6 +247,7 @@ static void name_layer(maker *k, const xg_report_options *o, xg_layer_row *l) {
     }
     l->node = name.p ? name.p : "";
     l->op = op.p ? op.p : "";
+    l->predicted = g->predicted;
 }
 
 static const char *reason_of(const xg_report_options *o, const char *node) {
@@ -333,6 +334,7 @@ static void finish(xg_report *r, const xg_report_options *o) {
         r->weights_bytes += l->weights_bytes;
         r->in_bytes += l->in_bytes;
         r->out_bytes += l->out_bytes;
+        r->predicted += l->predicted;
         if (l->group != XG_NONE || l->cycles) r->layer.v[n++] = *l;
     }
     r->layer.n = n;

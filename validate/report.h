@@ -19,6 +19,7 @@ typedef struct xg_layer_row { /* one group */
                                      node of its last tensor, and no operator */
     uint64_t
         cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
+    uint64_t predicted;                          /* by the cost model; 0: not known */
     uint64_t macs, instructions;                 /* macs: the network's, see xg_report */
     uint64_t weights_bytes, in_bytes, out_bytes; /* DDR traffic */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
@@ -53,7 +54,8 @@ typedef struct xg_report {
     const char *model, *strategy, *solver_note;
     uint64_t images; /* in one batch */
     uint64_t cycles, compute_bound,
-        ddr_bound; /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+        ddr_bound;      /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+    uint64_t predicted; /* cycles by the cost model, the sum of the layers'; 0: not known */
     /* Multiply-accumulates of the network when its graph is known (macs_exact), else those of the
      * instructions, which count the unused bytes of channel words too. */
     uint64_t macs, instructions;
@@ -80,6 +82,8 @@ typedef struct xg_report_group {
     uint32_t nnode;
     const uint32_t *node;    /* of the graph, in order */
     const char *host_reason; /* NULL on the accelerator */
+    uint64_t predicted;      /* cycles that the cost model foresaw, from the finish of the group
+                                before it to its own */
 } xg_report_group;
 
 typedef struct xg_report_options {

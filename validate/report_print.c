@@ -110,6 +110,10 @@ static void put_head(const xg_report *r, xg_buf *out) {
             r->images_per_s < 100 ? xg_strf(a, "%.2f", r->images_per_s)
                                   : grouped(a, (uint64_t)r->images_per_s),
             r->host.n ? " (host operators not included)" : "");
+    if (r->predicted)
+        xg_putf(out, "predicted   %s cycles by the cost model, %+.1f %%\n",
+                grouped(a, r->predicted),
+                percent((double)r->predicted - (double)r->cycles, (double)r->cycles));
     xg_putf(out, "work        %s in %s instructions: %s, %.1f %% of the peak\n",
             si(a, (double)r->macs, "MAC"), grouped(a, r->instructions),
             si(a, r->tops * 1e12, "OP/s"), percent(r->tops, r->peak_tops));
@@ -213,6 +217,7 @@ static void json_layers(const xg_report *r, xg_json *j) {
         if (l->onnx) xg_json_kstr(j, "onnx", l->onnx);
         xg_json_kstr(j, "op", l->op);
         xg_json_kint(j, "cycles", (int64_t)l->cycles);
+        if (r->predicted) xg_json_kint(j, "predicted_cycles", (int64_t)l->predicted);
         xg_json_kint(j, "macs", (int64_t)l->macs);
         xg_json_knum(j, "peak_percent", layer_peak(r, l));
         xg_json_kint(j, "instructions", (int64_t)l->instructions);
@@ -296,6 +301,7 @@ void xg_report_print_json(const xg_report *r, xg_buf *out) {
     if (r->has_accuracy) json_accuracy(&r->accuracy, &j);
     xg_json_kint(&j, "batch", (int64_t)r->images);
     xg_json_kint(&j, "cycles", (int64_t)r->cycles);
+    if (r->predicted) xg_json_kint(&j, "predicted_cycles", (int64_t)r->predicted);
     xg_json_knum(&j, "ms", r->ms);
     xg_json_knum(&j, "images_per_s", r->images_per_s);
     xg_json_kint(&j, "macs", (int64_t)r->macs);
@@ -348,7 +354,8 @@ static void put_csv(xg_buf *out, const char *s) {
 }
 
 void xg_report_print_csv(const xg_report *r, xg_buf *out) {
-    xg_puts(out, "node,onnx,op,cycles,share_percent,macs,peak_percent,weights_bytes,maps_in_bytes,"
+    xg_puts(out, "node,onnx,op,cycles,predicted_cycles,share_percent,macs,peak_percent,weights_"
+                 "bytes,maps_in_bytes,"
                  "maps_out_bytes,instructions");
     for (uint32_t e = 0; e < r->nengine; e++)
         xg_putf(out, ",busy_%s_cycles", r->machine->family->engine_names[e]);
@@ -359,10 +366,10 @@ void xg_report_print_csv(const xg_report *r, xg_buf *out) {
         xg_puts(out, ",");
         put_csv(out, l->onnx);
         xg_putf(out,
-                ",%s,%" PRIu64 ",%.3f,%" PRIu64 ",%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64
+                ",%s,%" PRIu64 ",%" PRIu64 ",%.3f,%" PRIu64 ",%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64
                 ",%" PRIu64,
-                l->op, l->cycles, percent_u(l->cycles, r->cycles), l->macs, layer_peak(r, l),
-                l->weights_bytes, l->in_bytes, l->out_bytes, l->instructions);
+                l->op, l->cycles, l->predicted, percent_u(l->cycles, r->cycles), l->macs,
+                layer_peak(r, l), l->weights_bytes, l->in_bytes, l->out_bytes, l->instructions);
         for (uint32_t e = 0; e < r->nengine; e++) xg_putf(out, ",%" PRIu64, l->busy[e]);
         xg_puts(out, "\n");
     }
