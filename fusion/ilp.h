@@ -1,0 +1,64 @@
+/* The 0-1 program that chooses a cover of the graph by groups, their strategies and what stays on
+ * chip: its parts, from the graph to the solver's columns and rows.
+ *
+ * Columns: one for each (candidate group, which border tensors lie on chip, room taken), and for
+ * each tensor r (stays on chip) and d (lies in DDR). Rows: each node is covered once; a column that
+ * reads a tensor on chip (from DDR) needs its r (its d), one row for each tensor and reader; what
+ * makes a tensor makes it where r and d say; at each node's turn the room of its group and of all
+ * that stays then fits the feature-map memory. A concat's result and what lies in it share r and d.
+ * Costs are estimated cycles (isa/timing.c), with the DDR's busy cycles as a small second term.
+ */
+#ifndef XG_ILP_H
+#define XG_ILP_H
+
+#include "fusion/choose.h"
+#include "fusion/mip.h"
+
+enum {
+    XG_ILP_CYCLE_WEIGHT = 16 /* cost of a cycle, when a busy DDR cycle costs 1 */
+};
+
+/* A candidate group in one way of execution: a column. */
+typedef struct xg_var {
+    uint32_t cand, column;
+    uint32_t chip_in; /* mask over the parts' inputs (xg_parts.in) */
+    bool chip_out, to_ddr;
+    xg_strategy strategy;
+    xg_estimate est;
+    int64_t cost;
+} xg_var;
+
+typedef struct xg_cand {
+    xg_group group;
+    uint32_t last; /* turn of its last node */
+} xg_cand;
+
+typedef struct xg_ilp {
+    xg_chooser *c;
+    const xg_graph *g;
+    const xg_machine *m;
+    xg_arena *a;
+    xg_selection base;       /* every node alone: order and segments */
+    uint32_t *pos;           /* [nodes] turn */
+    uint32_t *segment;       /* [nodes] runs of nodes on one side, accelerator or host */
+    uint32_t *parent;        /* [tensors] concat that it lies in */
+    bool *choice;            /* [tensors] may stay on chip */
+    bool *forced;            /* [tensors] somebody needs it in DDR */
+    uint32_t *rep;           /* [tensors] the tensor whose r and d stand for it */
+    uint32_t *r_col, *d_col; /* [tensors] of representatives */
+    XG_VEC(xg_cand) cand;
+    XG_VEC(xg_var) var;
+    xg_mip *mip;
+} xg_ilp;
+
+/* True when an accelerator node reads the tensor in tiles, so that it may lie on chip for it. */
+bool xg_ilp_reads_on_chip(const xg_ilp *s, uint32_t node, uint32_t t);
+/* Feature-map words in each bank that the whole tensor takes. */
+uint32_t xg_ilp_whole_words(const xg_ilp *s, uint32_t t);
+/* variants.c: all candidates (every node alone, and the pattern library's), then their columns. */
+XG_MUST_USE xg_status xg_ilp_find_candidates(xg_ilp *s);
+void xg_ilp_find_variants(xg_ilp *s);
+/* ilp_rows.c: columns of tensors, and all rows. */
+void xg_ilp_add_rows(xg_ilp *s);
+
+#endif

@@ -1,0 +1,157 @@
+/* Candidate groups and their columns: the strategies of each group, costed for every combination of
+ * border tensors on chip; of those that differ in room only, the cheapest for each of a few budgets.
+ */
+#include "fusion/ilp.h"
+#include "fusion/patterns.h"
+
+#include <string.h>
+
+enum {
+    BUDGETS = 3, /* room tried for a group: all, a half, a quarter of the memory */
+    OUTS = 3,    /* output on chip, in DDR, both */
+    INPUTS = 3   /* inputs of a group that may lie on chip one by one; more: all or none */
+};
+
+
+static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
+    if (s->c->admit && !s->c->admit(s->c->admit_arg, node, n)) return;
+    xg_cand c = {.group = xg_make_group(s->c, node, n, pattern)};
+    for (uint32_t k = 0; k < n; k++)
+        if (s->pos[node[k]] > c.last) c.last = s->pos[node[k]];
+    xg_push(s->a, &s->cand, c);
+}
+
+/* Every node alone, and what the pattern library matches. */
+xg_status xg_ilp_find_candidates(xg_ilp *s) {
+    const xg_patterns *library;
+    xg_candidates found = {0};
+    bool *accel = xg_newn(s->a, bool, s->g->node.n + 1);
+    for (uint32_t i = 0; i < s->g->node.n; i++) {
+        accel[i] = !s->c->refused[i];
+        add_candidate(s, &i, 1, "single");
+    }
+    xg_status st = xg_patterns_load(s->a, s->c->patterns, &library);
+    if (st == XG_OK) st = xg_match(s->a, s->g, accel, library, &found, NULL);
+    for (uint32_t i = 0; st == XG_OK && i < found.n; i++) {
+        bool together = true;
+        for (uint32_t k = 1; k < found.v[i].nnode; k++)
+            together = together && s->segment[found.v[i].node[k]] == s->segment[found.v[i].node[0]];
+        if (together) add_candidate(s, found.v[i].node, found.v[i].nnode, found.v[i].pattern);
+    }
+    return st;
+}
+
+typedef struct maker {
+    xg_ilp *s;
+    uint32_t cand;
+    uint32_t masks[1 << INPUTS];
+    uint32_t nmask;
+    bool out_choice, out_forced;
+    bool have[1 << INPUTS][OUTS][BUDGETS];
+    xg_var best[1 << INPUTS][OUTS][BUDGETS];
+    bool ready;
+} maker;
+
+static void list_masks(maker *k, const xg_parts *p) {
+    uint32_t may[XG_PARTS_INPUTS], n = 0, all = 0;
+    for (uint32_t i = 0; i < p->nin; i++)
+        if (k->s->choice[p->in[i].tensor]) may[n++] = i, all |= 1u << i;
+    k->masks[k->nmask++] = 0;
+    if (n > INPUTS) {
+        k->masks[k->nmask++] = all;
+        return;
+    }
+    for (uint32_t m = 1; m < 1u << n; m++) {
+        uint32_t mask = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (m >> i & 1) mask |= 1u << may[i];
+        k->masks[k->nmask++] = mask;
+    }
+}
+
+static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *st,
+                      const xg_estimate *e) {
+    int64_t cost = (int64_t)(e->cycles * XG_ILP_CYCLE_WEIGHT +
+                             e->ddr_bytes * 256 / (k->s->m->ddr.bytes_per_cycle_x256 + 1));
+    for (uint32_t b = 0; b < BUDGETS; b++) {
+        xg_var *v = &k->best[mask][out][b];
+        if (e->fm_words > k->s->m->tile.fm_depth >> b || (k->have[mask][out][b] && v->cost <= cost))
+            continue;
+        k->have[mask][out][b] = true;
+        *v = (xg_var){.cand = k->cand,
+                       .chip_in = k->masks[mask],
+                       .chip_out = out != 1,
+                       .to_ddr = out != 0,
+                       .strategy = *st,
+                       .est = *e,
+                       .cost = cost};
+    }
+}
+
+static void weigh(void *arg, const xg_strategy *st) {
+    maker *k = arg;
+    xg_parts p;
+    const xg_group *g = &k->s->cand.v[k->cand].group;
+    xg_estimate_parts(k->s->g, k->s->m, g, st, &p);
+    if (!p.valid) return;
+    if (!k->ready) {
+        list_masks(k, &p);
+        k->out_choice = k->s->choice[p.out.tensor];
+        k->out_forced = k->s->forced[p.out.tensor];
+        k->ready = true;
+    }
+    for (uint32_t m = 0; m < k->nmask; m++)
+        for (uint32_t o = 0; o < OUTS; o++) {
+            if ((o != 1 && !k->out_choice) || (o == 0 && k->out_forced)) continue;
+            xg_estimate e;
+            xg_estimate_sum(k->s->m, &p, k->masks[m], o != 1, o != 0, k->s->m->tile.fm_depth, &e);
+            bool folded_on_chip = p.folded != XG_NONE && (k->masks[m] >> p.folded & 1);
+            if (e.fits && !folded_on_chip) keep_best(k, m, o, st, &e);
+        }
+}
+
+static void push_variant(xg_ilp *s, xg_var v) {
+    v.column = xg_mip_col(s->mip, v.cost, true);
+    xg_push(s->a, &s->var, v);
+}
+
+/* One budget's best is dropped when a smaller room costs no more. */
+static void push_best(maker *k) {
+    for (uint32_t m = 0; m < k->nmask; m++)
+        for (uint32_t o = 0; o < OUTS; o++)
+            for (uint32_t b = 0; b < BUDGETS; b++) {
+                if (!k->have[m][o][b]) continue;
+                const xg_var *v = &k->best[m][o][b];
+                bool same =
+                    b + 1 < BUDGETS && k->have[m][o][b + 1] && k->best[m][o][b + 1].cost <= v->cost;
+                if (!same) push_variant(k->s, *v);
+            }
+}
+
+/* Singles always have a column, so that a cover exists. */
+static void plain_variant(xg_ilp *s, uint32_t i) {
+    xg_cand *c = &s->cand.v[i];
+    xg_price_group(s->c, &c->group);
+    xg_var v = {.cand = i,
+                 .to_ddr = true,
+                 .strategy = c->group.strategy,
+                 .cost = (int64_t)c->group.cost_cycles * XG_ILP_CYCLE_WEIGHT};
+    v.est.cycles = c->group.cost_cycles;
+    push_variant(s, v);
+}
+
+void xg_ilp_find_variants(xg_ilp *s) {
+    maker *k = xg_new(s->a, maker);
+    for (uint32_t i = 0; i < s->cand.n; i++) {
+        const xg_group *g = &s->cand.v[i].group;
+        xg_tile_kind kind = xg_node_tile_kind(s->g, xg_nodep(s->g, g->node[0]));
+        bool tiles = g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW;
+        memset(k, 0, sizeof *k);
+        k->s = s;
+        k->cand = i;
+        uint32_t before = s->var.n;
+        if (tiles) xg_each_strategy(s->g, s->m, g, weigh, k);
+        if (k->ready) push_best(k);
+        if (s->var.n == before && g->nnode == 1) plain_variant(s, i);
+    }
+}
