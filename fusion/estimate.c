@@ -39,14 +39,18 @@ static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
 
 /* An inner tile: not at a border, so its needs are the largest. */
 static bool spread(est *e) {
-    const xg_node *last = xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]);
-    int64_t d[4];
-    xg_dims4(xg_out(e->g, last, 0), d);
-    xg_slice s = {0, 0, e->th, 0, e->tw, 0, e->tc};
-    uint32_t h = (uint32_t)(d[1] - e->th) / 2, w = (uint32_t)(d[2] - e->tw) / 2;
-    s.h0 += h, s.h1 += h, s.w0 += w, s.w1 += w;
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(e->grp, &result);
     e->nloc = 0;
-    local_of(e, last->out[0])->need = s;
+    for (uint32_t r = 0; r < nresult; r++) {
+        const xg_node *n = xg_nodep(e->g, result[r]);
+        int64_t d[4];
+        xg_dims4(xg_out(e->g, n, 0), d);
+        xg_slice s = {0, 0, e->th, 0, e->tw, 0, nresult > 1 ? (uint32_t)d[3] : e->tc};
+        uint32_t h = (uint32_t)(d[1] - e->th) / 2, w = (uint32_t)(d[2] - e->tw) / 2;
+        s.h0 += h, s.h1 += h, s.w0 += w, s.w1 += w;
+        local_of(e, n->out[0])->need = s;
+    }
     for (uint32_t k = 0; k < e->grp->nnode; k++) {
         est_local *l = local_of(e, xg_nodep(e->g, e->grp->node[k])->out[0]);
         if (!l) return false;
@@ -219,7 +223,7 @@ static void add_inputs(est *e) {
 
 static void add_weights(est *e, const xg_node *n, const xg_slice *out) {
     conv_shape c = conv_of(e, n, out);
-    uint64_t in_tile = (uint64_t)xg_ceil_div(e->tc, c.block) * c.nchunk;
+    uint64_t in_tile = (uint64_t)xg_ceil_div(out->c1 - out->c0, c.block) * c.nchunk;
     uint64_t in_core =
         (uint64_t)xg_ceil_div(e->channels, e->tc) * in_tile; /* blocks of the whole layer */
     bool resident = e->s->weights_resident || in_core == 1;
@@ -262,8 +266,8 @@ static void add_nodes(est *e) {
         const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
         const est_local *l = local_of(e, n->out[0]);
         xg_tile_kind kind = xg_node_tile_kind(e->g, n);
-        bool last = k + 1 == e->grp->nnode;
-        if (!last && !overwritten(e, k)) p->fm += xg_fm_words(e->m, &l->need, l->il);
+        if (!xg_group_returns(e->grp, e->grp->node[k]) && !overwritten(e, k))
+            p->fm += xg_fm_words(e->m, &l->need, l->il);
         if (kind == XG_TK_CONV)
             p->conv += conv_cycles(e, n, &l->need) * p->times;
         else
@@ -282,14 +286,15 @@ static uint32_t part(uint32_t total, uint32_t unit, uint32_t cores) {
 static void areas(est *e) {
     const xg_machine *m = e->m;
     int64_t d[4];
-    xg_dims4(xg_out(e->g, xg_nodep(e->g, e->grp->node[e->grp->nnode - 1]), 0), d);
+    xg_group_dims(e->g, e->grp, d);
     e->images = (uint32_t)d[0], e->rows = (uint32_t)d[1], e->cols = (uint32_t)d[2],
     e->channels = (uint32_t)d[3];
     if (e->s->split == XG_SPLIT_IMAGE) e->images = part(e->images, 1, m->cores);
     if (e->s->split == XG_SPLIT_ROWS) e->rows = part(e->rows, m->tile.pp, m->cores);
     if (e->s->split == XG_SPLIT_CHANNELS)
         e->channels = part(e->channels, (uint32_t)xg_max(m->tile.ocp, m->tile.icp), m->cores);
-    bool mixes = false; /* a later convolution reads all channels: the tile has them all */
+    /* a later convolution reads all channels: the tile has them all; so it has of siblings */
+    bool mixes = e->grp->nresult > 1;
     for (uint32_t k = 1; k < e->grp->nnode; k++)
         mixes |= xg_node_tile_kind(e->g, xg_nodep(e->g, e->grp->node[k])) == XG_TK_CONV;
     bool conv_first = xg_node_tile_kind(e->g, xg_nodep(e->g, e->grp->node[0])) == XG_TK_CONV;
@@ -305,24 +310,25 @@ static uint32_t cores_at_work(const est *e) {
     return e->s->split == XG_SPLIT_NONE ? 1 : e->m->cores;
 }
 
-static void add_output(est *e) {
+static void add_output(est *e, uint32_t node) {
     xg_parts *p = e->p;
-    uint32_t last = e->grp->nnode - 1;
-    const xg_node *n = xg_nodep(e->g, e->grp->node[last]);
+    const xg_node *n = xg_nodep(e->g, node);
     const est_local *l = local_of(e, n->out[0]);
     move_cost c = move_slice(e, xg_out(e->g, n, 0), &l->need, false);
-    p->out = (xg_part){.tensor = n->out[0],
-                       .engine = c.engine * p->times,
-                       .one = c.engine,
-                       .ddr = c.ddr_x65536 * p->times,
-                       .bytes = c.bytes * p->times,
-                       .fm = (uint64_t)xg_fm_words(e->m, &l->need, l->il) * (p->times > 1 ? 2 : 1)};
+    uint64_t fm = xg_fm_words(e->m, &l->need, l->il);
+    p->out[p->nout++] = (xg_part){.tensor = n->out[0],
+                                  .engine = c.engine * p->times,
+                                  .one = c.engine,
+                                  .ddr = c.ddr_x65536 * p->times,
+                                  .bytes = c.bytes * p->times,
+                                  .fm = fm * (p->times > 1 ? 2 : 1)};
 }
 
 void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *grp,
                        const xg_strategy *s, xg_parts *out) {
     est e = {.g = g, .m = m, .grp = grp, .s = s, .p = out};
     memset(out, 0, sizeof *out);
+    if (grp->nresult > XG_GROUP_RESULTS) return;
     areas(&e);
     if (!spread(&e)) return;
     out->valid = true;
@@ -332,7 +338,9 @@ void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *g
     out->cores = cores_at_work(&e);
     add_inputs(&e);
     add_nodes(&e);
-    add_output(&e);
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(grp, &result);
+    for (uint32_t r = 0; r < nresult; r++) add_output(&e, result[r]);
 }
 
 /* The slowest engine or the bus sets the pace; the first load and the last save are not hidden. */
@@ -342,11 +350,11 @@ static uint64_t makespan(const xg_parts *p, uint64_t load, uint64_t save, uint64
     if (load > most) most = load;
     if (save > most) most = save;
     if (ddr > most) most = ddr;
-    return most + load / (p->times + 1) + (save ? p->out.one : 0);
+    return most + load / (p->times + 1) + (save ? p->out[p->nout - 1].one : 0);
 }
 
-void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, bool chip_out,
-                     bool to_ddr, uint32_t fm_words, xg_estimate *out) {
+void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, uint32_t chip_out,
+                     uint32_t to_ddr, uint32_t fm_words, xg_estimate *out) {
     uint64_t fm = p->fm, load = p->wload, save = 0, ddr = p->wddr, maps = 0;
     for (uint32_t k = 0; k < p->nin; k++) {
         if (chip_in >> k & 1) continue;
@@ -355,8 +363,13 @@ void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, b
         ddr += p->in[k].ddr;
         maps += p->in[k].bytes;
     }
-    if (!chip_out) fm += p->out.fm;
-    if (to_ddr) save = p->out.engine, ddr += p->out.ddr, maps += p->out.bytes;
+    for (uint32_t k = 0; k < p->nout; k++) {
+        if (!(chip_out >> k & 1)) fm += p->out[k].fm;
+        if (!(to_ddr >> k & 1)) continue;
+        save += p->out[k].engine;
+        ddr += p->out[k].ddr;
+        maps += p->out[k].bytes;
+    }
     uint64_t all = (uint64_t)p->images * p->cores;
     *out = (xg_estimate){.conv = p->conv * p->images,
                          .misc = p->misc * p->images,
@@ -378,10 +391,13 @@ void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *g
                        const xg_strategy *s, const xg_surroundings *env, xg_estimate *out) {
     xg_parts p;
     xg_estimate_parts(g, m, grp, s, &p);
-    uint32_t chip = 0;
+    uint32_t chip = 0, stays = 0, saved = 0;
     const bool *on = env ? env->on_chip : NULL;
     for (uint32_t k = 0; on && k < p.nin; k++) chip |= (uint32_t)on[p.in[k].tensor] << k;
-    bool stays = on && on[p.out.tensor];
-    xg_estimate_sum(m, &p, chip, stays, !stays || env->output_to_ddr,
-                    env ? env->fm_words : m->tile.fm_depth, out);
+    for (uint32_t k = 0; k < p.nout; k++) {
+        bool here = on && on[p.out[k].tensor];
+        stays |= (uint32_t)here << k;
+        saved |= (uint32_t)(!here || (env->to_ddr && env->to_ddr[p.out[k].tensor])) << k;
+    }
+    xg_estimate_sum(m, &p, chip, stays, saved, env ? env->fm_words : m->tile.fm_depth, out);
 }

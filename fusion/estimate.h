@@ -9,7 +9,7 @@
  */
 typedef struct xg_surroundings {
     const bool *on_chip; /* [tensors]; NULL: none */
-    bool output_to_ddr;  /* the output is saved although it stays on chip */
+    const bool *to_ddr;  /* [tensors] saved although it stays on chip; NULL: none */
     uint32_t fm_words;   /* feature-map words in each bank that the group may use */
 } xg_surroundings;
 
@@ -38,15 +38,15 @@ typedef struct xg_parts {
     uint64_t fm, w, param; /* room of inner tensors and partial sums, weights, parameters */
     uint64_t times;        /* tiles */
     uint32_t images, cores;
-    uint32_t nin;
-    xg_part in[XG_PARTS_INPUTS], out;
+    uint32_t nin, nout;
+    xg_part in[XG_PARTS_INPUTS], out[XG_GROUP_RESULTS];
 } xg_parts;
 void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *grp,
                        const xg_strategy *s, xg_parts *out);
-/* Sums up: bit k of chip_in says that input k lies on chip. chip_out: the output stays; to_ddr: it
- * is saved. */
-void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, bool chip_out,
-                     bool to_ddr, uint32_t fm_words, xg_estimate *out);
+/* Sums up: bit k of chip_in says that input k lies on chip, of chip_out that
+ * result k stays there, of to_ddr that it is saved. */
+void xg_estimate_sum(const xg_machine *m, const xg_parts *p, uint32_t chip_in, uint32_t chip_out,
+                     uint32_t to_ddr, uint32_t fm_words, xg_estimate *out);
 void xg_estimate_group(const xg_graph *g, const xg_machine *m, const xg_group *grp,
                        const xg_strategy *s, const xg_surroundings *env, xg_estimate *out);
 /* The cheapest strategy by xg_estimate_group over a fixed list of candidates; false when none fits.

@@ -2,21 +2,59 @@
 #include "fusion/geometry.h"
 #include "fusion/select.h"
 
-static const char *check_chain(const xg_selection *s, const xg_uses *uses, const xg_group *g) {
+#include <string.h>
+
+/* All that is read inside the group is read only there. */
+static const char *check_inner(const xg_selection *s, const xg_uses *uses, const xg_group *g) {
     const xg_graph *gr = s->graph;
     if (g->nnode == 1) return NULL;
     for (uint32_t k = 0; k < g->nnode; k++) {
         const xg_node *n = xg_nodep(gr, g->node[k]);
         xg_tile_kind kind = xg_node_tile_kind(gr, n);
         if (kind == XG_TK_CONCAT || kind == XG_TK_VIEW) return "concat and views stand alone";
-        if (k + 1 == g->nnode) break;
         uint32_t t = n->out[0], readers = uses->first[t + 1] - uses->first[t], inside = 0;
         for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++)
             for (uint32_t j = k + 1; j < g->nnode; j++) inside += uses->node[u] == g->node[j];
+        if (xg_group_returns(g, g->node[k]) && !inside) continue;
         if (!readers || inside != readers || xg_tensorp(gr, t)->is_output)
             return "an inner tensor is read outside the group";
     }
     return NULL;
+}
+
+/* Several results are cut into the same tiles. */
+static const char *check_results(const xg_graph *gr, const xg_group *g) {
+    const uint32_t *result;
+    uint32_t n = xg_group_results(g, &result);
+    int64_t d[4], other[4];
+    if (n == 1) return NULL;
+    if (n > XG_GROUP_RESULTS) return "it has more than 8 results";
+    if (g->strategy.split == XG_SPLIT_CHANNELS || g->strategy.fold)
+        return "a group with several results is neither split by channels nor folded";
+    xg_dims4(xg_out(gr, xg_nodep(gr, result[0]), 0), d);
+    for (uint32_t i = 1; i < n; i++) {
+        xg_dims4(xg_out(gr, xg_nodep(gr, result[i]), 0), other);
+        if (memcmp(d, other, 3 * sizeof *d)) return "its results' maps differ in size";
+    }
+    return NULL;
+}
+
+/* The groups' order is one in which they can run; so no path leaves a group and comes back. */
+static xg_status check_order(xg_arena *a, const xg_selection *s) {
+    const xg_graph *gr = s->graph;
+    uint32_t *group_of = xg_newn(a, uint32_t, gr->node.n + 1);
+    xg_status st = XG_OK;
+    for (uint32_t i = 0; i < s->group.n; i++)
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) group_of[s->group.v[i].node[k]] = i;
+    for (uint32_t i = 0; i < gr->node.n; i++)
+        for (uint32_t k = 0; k < xg_nodep(gr, i)->nin; k++) {
+            const xg_tensor *t = xg_in(gr, xg_nodep(gr, i), k);
+            if (t && t->producer != XG_NONE && group_of[t->producer] > group_of[i])
+                st = xg_error(xg_arena_ctx(a), XG_INPUT, xg_nodep(gr, i)->name,
+                              "group %u runs before group %u, from which it reads '%s'",
+                              group_of[i], group_of[t->producer], t->name);
+        }
+    return st;
 }
 
 static const char *check_strategy(const xg_graph *gr, const xg_machine *m, const xg_group *g) {
@@ -32,7 +70,7 @@ static const char *check_strategy(const xg_graph *gr, const xg_machine *m, const
 xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machine *m) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_uses uses = xg_graph_uses(s->graph, a);
-    xg_status st = XG_OK;
+    xg_status st = check_order(a, s);
     const bool *may = xg_may_stay(s, m, a);
     for (uint32_t t = 0; s->on_chip && t < s->graph->tensor.n; t++)
         if (s->on_chip[t] && !may[t])
@@ -46,7 +84,8 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
             why = xg_tile_refuses(a, s->graph, m, g->node[k]);
             if (why) name = xg_nodep(s->graph, g->node[k])->name;
         }
-        if (!why) why = check_chain(s, &uses, g);
+        if (!why) why = check_inner(s, &uses, g);
+        if (!why) why = check_results(s->graph, g);
         if (!why) why = check_strategy(s->graph, m, g);
         if (why) st = xg_error(c, XG_INPUT, name, "group %u is not possible: %s", i, why);
     }

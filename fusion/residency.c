@@ -78,8 +78,8 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
         const xg_node *n = xg_nodep(s->graph, i);
         const xg_group *g = &s->group.v[d.group_of[i]];
         xg_tile_kind kind = xg_node_tile_kind(s->graph, n);
-        bool last = g->node[g->nnode - 1] == i;
-        if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || !last ||
+        bool returned = xg_group_returns(g, i);
+        if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || !returned ||
             kind == XG_TK_VIEW)
             continue;
         may[n->out[0]] = kind != XG_TK_CONCAT || concat_may_stay(&d, n, parent, may, m->tile.icp);

@@ -16,13 +16,14 @@ xg_group xg_make_group(xg_chooser *c, const uint32_t *node, uint32_t n, const ch
     xg_group g = {.nnode = n, .node = xg_memdup(c->a, node, n * sizeof *node), .pattern = pattern};
     g.host_reason = c->refused[node[0]];
     g.where = g.host_reason ? XG_ON_HOST : XG_ON_ACCEL;
+    xg_group_find_results(c->a, c->g, &g);
     return g;
 }
 
 /* Least tiles when no candidate fits doubly buffered: the planner goes on from here. */
 static xg_strategy least(const xg_chooser *c, const xg_group *g) {
     int64_t d[4];
-    xg_dims4(xg_out(c->g, xg_nodep(c->g, g->node[g->nnode - 1]), 0), d);
+    xg_group_dims(c->g, g, d);
     bool images = c->m->cores == 1 || d[0] >= c->m->cores;
     return (xg_strategy){.tile_h = c->m->tile.pp,
                          .tile_w = (uint32_t)d[2],

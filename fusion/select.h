@@ -19,9 +19,15 @@ typedef struct xg_strategy {
     bool weights_resident; /* all weights of the group stay on chip while it runs */
 } xg_strategy;
 
+/* Siblings: a group may have several results, maps of one size (batch, rows, columns) that are cut
+ * into the same tiles. Everything that its nodes read from outside is made before the group runs,
+ * and what they make is read after it: no path leaves a group and comes back. */
+enum { XG_GROUP_RESULTS = 8 };
 typedef struct xg_group {
     uint32_t nnode;
-    const uint32_t *node; /* in topological order */
+    const uint32_t *node;   /* in topological order */
+    uint32_t nresult;       /* 0: one result, the last node's */
+    const uint32_t *result; /* the nodes whose results leave the group, in the order of `node` */
     xg_where where;
     const char *pattern;     /* which pattern made it, "single" else */
     const char *host_reason; /* why it is on the host; NULL on the accelerator */
@@ -39,6 +45,16 @@ typedef struct xg_selection {
     int64_t value; /* 16 x predicted cycles + busy cycles of the DDR, of all groups */
     double bound;  /* no cover by the same candidates has a smaller value */
 } xg_selection;
+
+/* The nodes whose results leave the group: at least one. */
+uint32_t xg_group_results(const xg_group *g, const uint32_t **node);
+/* True when the node's result leaves the group. */
+bool xg_group_returns(const xg_group *g, uint32_t node);
+/* Fills in nresult and result: the nodes that no node of the group reads. result lives in the
+ * arena. */
+void xg_group_find_results(xg_arena *a, const xg_graph *g, xg_group *grp);
+/* N, H, W of the results, and the channels of the widest. */
+void xg_group_dims(const xg_graph *g, const xg_group *grp, int64_t d[4]);
 
 /* [tensors] The concat result in which a tensor lies, because its producer can write it there: then
  * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).

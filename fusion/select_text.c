@@ -86,6 +86,7 @@ static xg_status parse_nodes(parser *p, xg_group *g) {
     }
     g->nnode = it->natom;
     g->node = v;
+    xg_group_find_results(p->a, p->g, g);
     return XG_OK;
 }
 

@@ -32,6 +32,7 @@ typedef struct search {
     const xg_group *grp;
     const xg_surroundings *env;
     bool conv, found, may_fold;
+    bool siblings; /* several results: tiles with all channels, split by rows or images */
     uint32_t in_channels;
     int64_t d[4];
     xg_strategy best;
@@ -59,6 +60,7 @@ static void try_loops(search *s, xg_strategy st) {
     if (!s->conv) return;
     st.weights_resident = true;
     consider(s, &st);
+    if (s->siblings) return;
     st.weights_resident = false;
     st.order = XG_WEIGHT_STATIONARY;
     consider(s, &st);
@@ -96,7 +98,7 @@ static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
 
 static void try_chunks(search *s, xg_split split) {
     try_tiles(s, split, 0);
-    if (s->found || !s->conv) return;
+    if (s->found || !s->conv || s->siblings) return;
     for (uint32_t k = 2; !s->found; k *= 2) {
         uint32_t icp = s->m->tile.icp;
         uint32_t chunk = (uint32_t)xg_ceil_div(xg_ceil_div(s->in_channels, k), icp) * icp;
@@ -108,13 +110,14 @@ static void try_chunks(search *s, xg_split split) {
 static search begin(const xg_graph *g, const xg_machine *m, const xg_group *grp) {
     search s = {.g = g, .m = m, .grp = grp};
     const xg_node *first = xg_nodep(g, grp->node[0]);
-    xg_dims4(xg_out(g, xg_nodep(g, grp->node[grp->nnode - 1]), 0), s.d);
+    xg_group_dims(g, grp, s.d);
+    s.siblings = grp->nresult > 1;
     for (uint32_t k = 0; k < grp->nnode; k++)
         s.conv |= xg_node_tile_kind(g, xg_nodep(g, grp->node[k])) == XG_TK_CONV;
     int64_t in[4];
     xg_dims4(xg_in(g, first, 0), in);
     s.in_channels = (uint32_t)in[3];
-    s.may_fold = xg_may_fold(g, m, grp->node[0]);
+    s.may_fold = !s.siblings && xg_may_fold(g, m, grp->node[0]);
     return s;
 }
 
@@ -132,7 +135,7 @@ void xg_each_strategy(const xg_graph *g, const xg_machine *m, const xg_group *gr
         return;
     }
     try_tiles(&s, XG_SPLIT_ROWS, 0);
-    try_tiles(&s, XG_SPLIT_CHANNELS, 0);
+    if (!s.siblings) try_tiles(&s, XG_SPLIT_CHANNELS, 0);
 }
 
 bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *grp,
@@ -145,7 +148,7 @@ bool xg_best_strategy(const xg_graph *g, const xg_machine *m, const xg_group *gr
         try_chunks(&s, XG_SPLIT_ROWS);
         search other = s;
         other.found = false;
-        try_chunks(&other, XG_SPLIT_CHANNELS);
+        if (!s.siblings) try_chunks(&other, XG_SPLIT_CHANNELS);
         if (other.found && (!s.found || other.cost.cycles < s.cost.cycles)) s = other;
     }
     *best = s.best;

@@ -96,8 +96,8 @@ static void weigh(void *arg, const xg_strategy *st) {
     if (!p.valid) return;
     if (!k->ready) {
         list_masks(k, &p);
-        k->out_choice = k->s->choice[p.out.tensor];
-        k->out_forced = k->s->forced[p.out.tensor];
+        k->out_choice = k->s->choice[p.out[0].tensor];
+        k->out_forced = k->s->forced[p.out[0].tensor];
         k->ready = true;
     }
     for (uint32_t m = 0; m < k->nmask; m++)

@@ -33,9 +33,8 @@ static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
 static bool shrink(const maker *mk, xg_group *g) {
     const xg_machine *m = mk->p->machine;
     xg_strategy *s = &g->strategy;
-    const xg_tensor *y = xg_out(mk->p->graph, xg_nodep(mk->p->graph, g->node[g->nnode - 1]), 0);
     int64_t d[4];
-    xg_dims4(y, d);
+    xg_group_dims(mk->p->graph, g, d);
     uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
     uint32_t h = s->tile_h ? s->tile_h : (uint32_t)d[1], w = s->tile_w ? s->tile_w : (uint32_t)d[2];
     uint32_t c = s->tile_oc ? s->tile_oc : (uint32_t)d[3];
@@ -209,7 +208,7 @@ static uint32_t rounds(const maker *mk, uint32_t first, uint32_t last) {
     for (uint32_t gi = first; gi < last; gi++) {
         const xg_group *g = &mk->p->sel->group.v[gi];
         int64_t d[4];
-        xg_dims4(xg_out(mk->p->graph, xg_nodep(mk->p->graph, g->node[g->nnode - 1]), 0), d);
+        xg_group_dims(mk->p->graph, g, d);
         if (g->strategy.split == XG_SPLIT_IMAGE)
             most = xg_max(most, xg_ceil_div(d[0], mk->p->machine->cores));
     }
@@ -310,6 +309,7 @@ static void take_apart(xg_plan *p, xg_selection *sel, uint32_t gi) {
         xg_group *g = &sel->group.v[gi + k];
         *g = old;
         g->nnode = 1;
+        g->nresult = 0;
         g->node = &old.node[k];
         g->pattern = "single";
         g->strategy =

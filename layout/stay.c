@@ -108,8 +108,7 @@ static uint32_t words_beside(const xg_plan *p, uint32_t gi) {
 void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi) {
     const bool *ddr = xg_needs_ddr(p->sel, p->arena);
     uint32_t beside = words_beside(p, gi), depth = p->machine->tile.fm_depth;
-    const xg_node *last = xg_nodep(p->graph, grp->node[grp->nnode - 1]);
-    xg_surroundings env = {p->sel->on_chip, ddr[last->out[0]], beside < depth ? depth - beside : 0};
+    xg_surroundings env = {p->sel->on_chip, ddr, beside < depth ? depth - beside : 0};
     xg_strategy best;
     xg_estimate cost;
     if (!xg_best_strategy(p->graph, p->machine, grp, &env, &best, &cost)) return;

@@ -186,13 +186,23 @@ static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
     return xg_node_tile_kind(g, n) == XG_TK_ELEW ? 2 : 1;
 }
 
-/* Walks the group backwards: what every tensor must offer for the output slice. */
+/* Walks the group backwards: what every tensor must offer for the results' slice. */
 static void spread_needs(gen *g, const xg_slice *out) {
     const xg_group *grp = g->grp;
     g->nloc = 0;
-    local *last = local_of(g, xg_nodep(g->g, grp->node[grp->nnode - 1])->out[0]);
-    last->need = *out;
-    last->seen = true;
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(grp, &result);
+    for (uint32_t r = 0; r < nresult; r++) {
+        uint32_t t = xg_nodep(g->g, result[r])->out[0];
+        local *l = local_of(g, t);
+        l->need = *out;
+        if (nresult > 1) { /* rows and columns are common, channels each has its own */
+            xg_slice whole = xg_slice_whole(xg_tensorp(g->g, t), 0);
+            l->need.c0 = whole.c0;
+            l->need.c1 = whole.c1;
+        }
+        l->seen = true;
+    }
     for (uint32_t k = 0; k < grp->nnode; k++)
         local_of(g, xg_nodep(g->g, grp->node[k])->out[0])->inside = true;
     for (uint32_t k = grp->nnode; k-- > 0;) {
@@ -467,7 +477,7 @@ static uint32_t result_buffer(gen *g, uint32_t k) {
     local *l = local_of(g, n->out[0]);
     if (l->buffer != XG_NONE) return l->buffer;
     uint32_t over = overwriter(g, k);
-    if (k + 1 == g->grp->nnode && g->plan->place[n->out[0]].stays) {
+    if (xg_group_returns(g->grp, g->grp->node[k]) && g->plan->place[n->out[0]].stays) {
         l->buffer = staying_buffer(g, n->out[0]);
     } else if (over < g->grp->nnode) {
         uint32_t parent = result_buffer(g, over);
@@ -499,10 +509,9 @@ static void one_tile(gen *g, const xg_slice *out) {
             dw_node(g, node, &s, buf);
         else
             misc_node(g, node, &s, buf, kind);
+        if (xg_group_returns(g->grp, node) && g->plan->place[n->out[0]].placed)
+            save(g, n->out[0], &s, buf, 0);
     }
-    const xg_node *last = xg_nodep(g->g, g->grp->node[g->grp->nnode - 1]);
-    if (g->plan->place[last->out[0]].placed)
-        save(g, last->out[0], out, local_of(g, last->out[0])->buffer, 0);
     g->stages_in_tile = g->b->stage - before;
     g->b->tile++;
 }
@@ -549,8 +558,10 @@ static area core_area(const gen *g, const xg_tensor *out) {
     return a;
 }
 
-static bool deep_kernel(const gen *g) { /* channel blocks are the tile's when nothing after the
-                                           first node mixes channels */
+/* Channel blocks are the tile's when nothing after the first node mixes channels and there is one
+ * result. */
+static bool all_channels(const gen *g) {
+    if (g->grp->nresult > 1) return true;
     for (uint32_t k = 1; k < g->grp->nnode; k++)
         if (xg_node_tile_kind(g->g, xg_nodep(g->g, g->grp->node[k])) == XG_TK_CONV) return true;
     return false;
@@ -573,10 +584,11 @@ static void rows_and_columns(gen *g, const xg_slice *area_s) {
 
 /* Channel blocks outside the tiles (weights stay) or inside (maps stay). */
 static void tile_loops(gen *g) {
-    const xg_node *last = xg_nodep(g->g, g->grp->node[g->grp->nnode - 1]);
-    area a = core_area(g, xg_out(g->g, last, 0));
+    const uint32_t *result;
+    (void)xg_group_results(g->grp, &result);
+    area a = core_area(g, xg_out(g->g, xg_nodep(g->g, result[0]), 0));
     const xg_strategy *st = &g->grp->strategy;
-    uint32_t step = st->tile_oc && !deep_kernel(g) ? st->tile_oc : a.s.c1 - a.s.c0;
+    uint32_t step = st->tile_oc && !all_channels(g) ? st->tile_oc : a.s.c1 - a.s.c0;
     bool blocks_inside = st->order == XG_MAP_STATIONARY && step < a.s.c1 - a.s.c0 &&
                          xg_node_tile_kind(g->g, xg_nodep(g->g, g->grp->node[0])) == XG_TK_CONV;
     if (a.s.h0 >= a.s.h1 || a.s.c0 >= a.s.c1) return;
@@ -676,9 +688,12 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
                .stages_in_tile = 2};
     g->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
     xg_tile_kind kind = xg_node_tile_kind(g->g, xg_nodep(g->g, grp->node[0]));
-    uint32_t result = xg_nodep(g->g, grp->node[grp->nnode - 1])->out[0];
-    if (b->plan->place[result].stays && kind != XG_TK_CONCAT)
-        (void)staying_buffer(g, result); /* before all else: its place is fixed */
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(grp, &result);
+    for (uint32_t r = 0; r < nresult; r++) { /* before all else: their places are fixed */
+        uint32_t t = xg_nodep(g->g, result[r])->out[0];
+        if (b->plan->place[t].stays && kind != XG_TK_CONCAT) (void)staying_buffer(g, t);
+    }
     if (kind == XG_TK_CONCAT)
         concat_group(g);
     else if (kind != XG_TK_VIEW)

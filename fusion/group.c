@@ -1,0 +1,44 @@
+/* Groups: their results. */
+#include "fusion/geometry.h"
+#include "fusion/select.h"
+
+uint32_t xg_group_results(const xg_group *g, const uint32_t **node) {
+    *node = g->nresult ? g->result : &g->node[g->nnode - 1];
+    return g->nresult ? g->nresult : 1;
+}
+
+bool xg_group_returns(const xg_group *g, uint32_t node) {
+    const uint32_t *result;
+    uint32_t n = xg_group_results(g, &result);
+    for (uint32_t i = 0; i < n; i++)
+        if (result[i] == node) return true;
+    return false;
+}
+
+static bool read_inside(const xg_graph *g, const xg_group *grp, uint32_t tensor) {
+    for (uint32_t k = 0; k < grp->nnode; k++) {
+        const xg_node *n = xg_nodep(g, grp->node[k]);
+        for (uint32_t o = 0; o < n->nin; o++)
+            if (n->in[o] == tensor) return true;
+    }
+    return false;
+}
+
+void xg_group_find_results(xg_arena *a, const xg_graph *g, xg_group *grp) {
+    uint32_t *result = xg_newn(a, uint32_t, grp->nnode + 1), n = 0;
+    for (uint32_t k = 0; k < grp->nnode; k++)
+        if (!read_inside(g, grp, xg_nodep(g, grp->node[k])->out[0])) result[n++] = grp->node[k];
+    grp->nresult = n > 1 ? n : 0;
+    grp->result = n > 1 ? result : NULL;
+}
+
+void xg_group_dims(const xg_graph *g, const xg_group *grp, int64_t d[4]) {
+    const uint32_t *result;
+    uint32_t n = xg_group_results(grp, &result);
+    xg_dims4(xg_out(g, xg_nodep(g, result[0]), 0), d);
+    for (uint32_t i = 1; i < n; i++) {
+        int64_t other[4];
+        xg_dims4(xg_out(g, xg_nodep(g, result[i]), 0), other);
+        d[3] = xg_max(d[3], other[3]);
+    }
+}
