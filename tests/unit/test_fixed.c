@@ -1,183 +1,7 @@
-/* base/fixed.c against an oracle that shares nothing with it: sign and magnitude where fixed.c
- * works with floors, binary32 rebuilt from integers where fixed.c uses the host's, multipliers from
- * long division. */
-#include "base/fixed.h"
+/* base/fixed.c against an oracle that shares nothing with it (fixed_oracle.h), multipliers against
+ * long division. Requantisation in all its forms: test_requantise.c. */
+#include "fixed_oracle.h"
 #include "xg_test.h"
-
-#include <math.h>
-
-typedef unsigned __int128 u128;
-
-#define MODES 6
-
-/* ---- oracle: rounding ------------------------------------------------------------------------ */
-
-/* round(+-num / den) from the magnitude's quotient and remainder; num < 2^126. */
-static __int128 oracle_round(bool negative, u128 num, u128 den, xg_rounding mode) {
-    u128 q = num / den, rem = num % den, rest = den - rem;
-    bool inexact = rem != 0, above = rem > rest, tie = rem == rest && inexact;
-    bool away = false; /* from zero */
-    switch (mode) {
-    case XG_HALF_EVEN:
-        away = above || (tie && (q & 1));
-        break;
-    case XG_HALF_AWAY:
-        away = above || tie;
-        break;
-    case XG_HALF_UP:
-        away = above || (tie && !negative);
-        break;
-    case XG_HALF_DOWN:
-        away = above || (tie && negative);
-        break;
-    case XG_FLOOR:
-        away = inexact && negative;
-        break;
-    case XG_TRUNC:
-        break;
-    }
-    __int128 y = (__int128)(q + away);
-    return negative ? -y : y;
-}
-
-static __int128 oracle_div(__int128 v, u128 den, xg_rounding mode) {
-    return oracle_round(v < 0, v < 0 ? (u128)-v : (u128)v, den, mode);
-}
-
-static __int128 oracle_shift(__int128 v, int shift, xg_rounding mode) {
-    return shift <= 0 ? v * ((__int128)1 << -shift) : oracle_div(v, (u128)1 << shift, mode);
-}
-
-static int64_t clamp8(__int128 v, int zp, int lo, int hi) {
-    v += zp;
-    return v < lo ? lo : v > hi ? hi : (int64_t)v;
-}
-
-/* ---- oracle: binary32
- * --------------------------------------------------------------------------------------- A number
- * is sig * 2^exp with its sign; `more` says that something below the last bit was cut off. */
-
-typedef struct num {
-    bool negative, more;
-    u128 sig;
-    int exp;
-} num;
-
-static num num_of(float f) {
-    uint32_t bits;
-    memcpy(&bits, &f, 4);
-    uint32_t e = bits >> 23 & 255, frac = bits & 0x7fffff;
-    return (num){bits >> 31, false, e ? frac | 0x800000 : frac, (e ? (int)e : 1) - 150};
-}
-
-static int bit_length(u128 v) {
-    int n = 0;
-    for (; v; v >>= 1) n++;
-    return n;
-}
-
-/* To nearest, ties to even, with subnormals; infinities beyond the range. */
-static float f32_of(num x) {
-    if (x.sig == 0) return x.negative ? -0.0f : 0.0f;
-    int drop = bit_length(x.sig) - 24;
-    if (x.exp + drop < -149) drop = -149 - x.exp;
-    u128 sig = x.sig;
-    int exp = x.exp;
-    if (drop > 0) {
-        exp += drop;
-        u128 low = drop >= 128 ? sig : sig & (((u128)1 << drop) - 1);
-        u128 half = drop > 128 ? 0 : (u128)1 << (drop - 1);
-        sig = drop >= 128 ? 0 : sig >> drop;
-        bool above = drop <= 128 && (low > half || (low == half && x.more));
-        bool tie = drop <= 128 && low == half && !x.more;
-        sig += above || (tie && (sig & 1));
-    }
-    for (; exp > 0 && sig >> 24 == 0; exp--)
-        sig <<= 1;                                /* small integers: ldexp below is exact anyway */
-    double d = ldexp((double)(uint64_t)sig, exp); /* at most 25 bits: exact */
-    float f = d > 0x1.fffffep127 ? INFINITY : (float)d;
-    return x.negative ? -f : f;
-}
-
-static float oracle_mul(float a, float b) {
-    num x = num_of(a), y = num_of(b);
-    return f32_of((num){x.negative != y.negative, false, x.sig * y.sig, x.exp + y.exp});
-}
-
-static float oracle_quot(float a, float b) {
-    num x = num_of(a), y = num_of(b);
-    u128 n = x.sig << 100;
-    return f32_of((num){x.negative != y.negative, n % y.sig != 0, n / y.sig, x.exp - y.exp - 100});
-}
-
-/* a + b exactly; they lie within 2^100 of each other. */
-static num exact_sum(num a, num b) {
-    if (a.sig == 0) return b;
-    if (b.sig == 0) return a;
-    int exp = a.exp < b.exp ? a.exp : b.exp;
-    __int128 x = (__int128)(a.sig << (a.exp - exp)), y = (__int128)(b.sig << (b.exp - exp));
-    __int128 s = (a.negative ? -x : x) + (b.negative ? -y : y);
-    return (num){s < 0, false, s < 0 ? (u128)-s : (u128)s, exp};
-}
-
-static float oracle_add(float a, float b) {
-    return f32_of(exact_sum(num_of(a), num_of(b)));
-}
-
-static float oracle_fma(float a, float b, float c) {
-    num x = num_of(a), y = num_of(b);
-    num p = {x.negative != y.negative, false, x.sig * y.sig, x.exp + y.exp};
-    return f32_of(exact_sum(p, num_of(c)));
-}
-
-static float oracle_int(int64_t v) {
-    return f32_of((num){v < 0, false, v < 0 ? -(u128)v : (u128)v, 0});
-}
-
-/* round(f) + zp, clamped; beyond 2^60 only the clamp matters. */
-static int64_t oracle_to_int(float f, int zp, int lo, int hi, xg_rounding mode) {
-    if (f > 0x1p60f) return hi;
-    if (f < -0x1p60f) return lo;
-    num x = num_of(f);
-    __int128 y = 0;
-    if (x.exp >= 0)
-        y = (__int128)(x.sig << x.exp) * (x.negative ? -1 : 1);
-    else if (x.exp < -100)
-        y = oracle_round(x.negative, x.sig ? 1 : 0, 4, mode); /* tiny, as 1/4 is */
-    else
-        y = oracle_round(x.negative, x.sig, (u128)1 << -x.exp, mode);
-    return clamp8(y, zp, lo, hi);
-}
-
-static int32_t bits_of(float f) {
-    int32_t b;
-    memcpy(&b, &f, 4);
-    return b;
-}
-
-static float float_of(int32_t b) {
-    float f;
-    memcpy(&f, &b, 4);
-    return f;
-}
-
-/* ---- random values --------------------------------------------------------------------------- */
-
-static int64_t between(uint64_t *seed, int64_t lo, int64_t hi) {
-    return lo + (int64_t)(xg_random(seed) % (uint64_t)(hi - lo + 1));
-}
-
-/* Of every magnitude alike, of both signs. */
-static int64_t any_int(uint64_t *seed, int bits) {
-    int64_t v = (int64_t)(xg_random(seed) >> (64 - between(seed, 1, bits)));
-    return xg_random(seed) & 1 ? -v : v;
-}
-
-static float scale_between(uint64_t *seed, int lo, int hi) {
-    uint32_t frac = (uint32_t)xg_random(seed) & 0x7fffff;
-    if (xg_random(seed) % 4 == 0) frac = 0;
-    return ldexpf(1.0f + ldexpf((float)frac, -23), (int)between(seed, lo, hi));
-}
 
 static void expect_same(int64_t got, __int128 want, const char *what, int64_t a, int64_t b,
                         int64_t c) {
@@ -268,85 +92,6 @@ static void test_round_shift_limits(void **state) {
 }
 
 /* ---- requantisation -------------------------------------------------------------------------- */
-
-static int64_t oracle_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int zp, int lo, int hi) {
-    switch (r->method) {
-    case XG_RQ_SHIFT:
-        return clamp8(oracle_shift(acc, q.shift, r->rounding[0]), zp, lo, hi);
-    case XG_RQ_MULSHIFT:
-        return clamp8(oracle_shift((__int128)acc * q.mult, q.shift, r->rounding[0]), zp, lo, hi);
-    case XG_RQ_MULSHIFT2: {
-        __int128 x = acc;
-        if (q.shift < 0) x *= (__int128)1 << -q.shift;
-        __int128 h = oracle_div(x * q.mult, (u128)1 << r->mul_bits, r->rounding[0]);
-        return clamp8(q.shift > 0 ? oracle_div(h, (u128)1 << q.shift, r->rounding[1]) : h, zp, lo,
-                      hi);
-    }
-    case XG_RQ_F32:
-        return oracle_to_int(oracle_mul(oracle_int(acc), float_of(q.mult)), zp, lo, hi,
-                             r->rounding[0]);
-    }
-    return 0;
-}
-
-/* An accumulator that matters: a tie of mult / 2^shift or next to it, a limit, or anything. */
-static int64_t pick_acc(uint64_t *seed, const xg_rqrec *r, xg_rq q) {
-    const int64_t edge[] = {INT32_MIN, INT32_MIN + 1, INT32_MAX, INT32_MAX - 1, 0, 1, -1};
-    uint64_t kind = xg_random(seed) % 8;
-    if (kind == 0) return edge[xg_random(seed) % XG_COUNT(edge)];
-    if (kind < 3) return any_int(seed, 31);
-    double m =
-        r->method == XG_RQ_F32 ? (double)float_of(q.mult) : ldexp(q.mult ? q.mult : 1, -q.shift);
-    if (r->method == XG_RQ_MULSHIFT2) m = ldexp(m, -r->mul_bits);
-    double want = (double)between(seed, -140, 140) + (xg_random(seed) & 1 ? 0.5 : 0.0);
-    double acc = want / m;
-    if (!(fabs(acc) < 0x1p31)) return any_int(seed, 31);
-    return xg_clamp(llround(acc) + between(seed, -1, 1), INT32_MIN, INT32_MAX);
-}
-
-static xg_rq random_rq(uint64_t *seed, const xg_rqrec *r) {
-    if (r->method == XG_RQ_F32) return (xg_rq){bits_of(scale_between(seed, -40, 6)), 0};
-    int shift = (int)between(seed, r->shift_min, r->shift_max);
-    if (r->method == XG_RQ_SHIFT) return (xg_rq){0, shift};
-    int64_t top = (int64_t)1 << r->mul_bits;
-    int64_t mult = between(seed, top / 2, top - 1);
-    if (xg_random(seed) % 4 == 0) mult = top / 2; /* exact ties */
-    if (xg_random(seed) % 64 == 0) mult = top - 1;
-    return (xg_rq){(int32_t)mult, shift};
-}
-
-static void test_requantise(void **state) {
-    (void)state;
-    static const xg_rqrec shapes[] = {
-        {.method = XG_RQ_SHIFT, .shift_min = -8, .shift_max = 40},
-        {.method = XG_RQ_MULSHIFT, .mul_bits = 31, .shift_min = 1, .shift_max = 62},
-        {.method = XG_RQ_MULSHIFT, .mul_bits = 16, .shift_min = -4, .shift_max = 47},
-        {.method = XG_RQ_MULSHIFT, .mul_bits = 8, .shift_min = 0, .shift_max = 39},
-        {.method = XG_RQ_MULSHIFT2, .mul_bits = 31, .shift_min = -30, .shift_max = 31},
-        {.method = XG_RQ_MULSHIFT2, .mul_bits = 15, .shift_min = -20, .shift_max = 31},
-        {.method = XG_RQ_F32},
-    };
-    uint64_t seed = 23, n = 0, inside = 0;
-    for (size_t s = 0; s < XG_COUNT(shapes); s++) {
-        for (int m = 0; m < MODES; m++) {
-            for (int i = 0; i < 26000; i++, n++) {
-                xg_rqrec r = shapes[s];
-                r.rounding[0] = (xg_rounding)m;
-                r.rounding[1] = (xg_rounding)(i % MODES);
-                xg_rq q = random_rq(&seed, &r);
-                int64_t acc = pick_acc(&seed, &r, q);
-                bool u8 = xg_random(&seed) & 1;
-                int lo = u8 ? 0 : -128, hi = u8 ? 255 : 127, zp = (int)between(&seed, lo, hi);
-                int32_t got = xg_rq_apply(&r, q, acc, zp, lo, hi);
-                expect_same(got, oracle_apply(&r, q, acc, zp, lo, hi), "apply", acc, q.mult,
-                            q.shift);
-                inside += got > lo && got < hi;
-            }
-        }
-    }
-    assert_true(n >= 1000000);
-    assert_true(inside > n / 3); /* most is not decided by the clamp */
-}
 
 /* Wide accumulators and absurd constants, as a damaged program may hold them: defined, inside the
  * clamp. */
@@ -946,18 +691,29 @@ static void test_records_print(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_published_examples), TEST(test_round_div),
-        TEST(test_round_shift),        TEST(test_round_shift_limits),
-        TEST(test_requantise),         TEST(test_requantise_hostile),
-        TEST(test_tflite_identities),  TEST(test_tflite_multipliers),
-        TEST(test_ort_identity),       TEST(test_derive_multipliers),
-        TEST(test_derive_shift_range), TEST(test_derive_powers_of_two),
-        TEST(test_derive_refuses),     TEST(test_add_f32),
-        TEST(test_add_shift),          TEST(test_add_tflite),
-        TEST(test_add_mulshift),       TEST(test_multiply),
-        TEST(test_pool_f32),           TEST(test_pool_mulshift),
-        TEST(test_pool_dpu),           TEST(test_pool_exact),
-        TEST(test_quantise),           TEST(test_records_print),
+        TEST(test_published_examples),
+        TEST(test_round_div),
+        TEST(test_round_shift),
+        TEST(test_round_shift_limits),
+        TEST(test_requantise_hostile),
+        TEST(test_tflite_identities),
+        TEST(test_tflite_multipliers),
+        TEST(test_ort_identity),
+        TEST(test_derive_multipliers),
+        TEST(test_derive_shift_range),
+        TEST(test_derive_powers_of_two),
+        TEST(test_derive_refuses),
+        TEST(test_add_f32),
+        TEST(test_add_shift),
+        TEST(test_add_tflite),
+        TEST(test_add_mulshift),
+        TEST(test_multiply),
+        TEST(test_pool_f32),
+        TEST(test_pool_mulshift),
+        TEST(test_pool_dpu),
+        TEST(test_pool_exact),
+        TEST(test_quantise),
+        TEST(test_records_print),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
