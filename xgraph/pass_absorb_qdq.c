@@ -227,6 +227,13 @@ static void set_bounds(xg_rw *r, uint32_t node, float min, float max, const xg_t
     if (hi < most) xg_set_ai(xg_nodep(r->g, node), XG_ATTR_hi, hi);
 }
 
+/* A single Add or Mul of integers: it has a form of its own, which a table is not equal to where
+ * the rounding is concerned, even when both operands are one tensor or one is a constant. */
+static bool is_integer_binary(const xg_rw *r, const xg_node *f) {
+    return (f->op == XG_OP_Add || f->op == XG_OP_Mul) && integers(r, f->in[0]) != XG_NONE &&
+           integers(r, f->in[1]) != XG_NONE;
+}
+
 static bool to_table(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     expr e = {r, XG_NONE, 0};
@@ -237,7 +244,7 @@ static bool to_table(xg_rw *r, uint32_t node) {
     xg_tensor x = r->g->tensor.v[e.leaf], y = *xg_out(r->g, n, 0);
     const xg_node *f = xg_rw_made_by(r, n->in[0], XG_OP_COUNT);
     uint32_t fi = r->g->tensor.v[n->in[0]].producer, out = n->out[0], fresh;
-    if (!same_shape(&x, &y)) return false;
+    if (!same_shape(&x, &y) || is_integer_binary(r, f)) return false;
     if (f->op == XG_OP_Clip && e.nodes == 1 && x.dtype == y.dtype &&
         xg_quant_equal(x.quant, y.quant)) {
         float min = xg_af(f, XG_ATTR_min), max = xg_af(f, XG_ATTR_max);

@@ -3,10 +3,10 @@
  *
  * Writes into the folder OUT: model.onnx, the QOperator form with every integer tensor as an
  * output, and for each kind of input (random, min, max, zero; default "random:1 random:2 min:0
- * max:0 zero:0") the inputs and every integer tensor that the interpreter computed under profile
- * ort as .npy; index.json names them all. oracle.mjs compares them with what ONNX Runtime computes.
- * Float models are calibrated on one random input. XGC_WEIGHTS_RANDOM=1: constant weights become
- * random ones. */
+ * max:0 zero:0") the inputs, the outputs and every integer tensor that the interpreter computed
+ * under profile ort as .npy; index.json names them all. oracle.mjs compares them with what ONNX
+ * Runtime computes. Float models are calibrated on one random input. XGC_WEIGHTS_RANDOM=1: constant
+ * weights become random ones. */
 #include "xgraph/import.h"
 
 #include "../unit/random_net.h"
@@ -82,6 +82,10 @@ static xg_status write_run(job *j, int run) {
         bool wanted = x->producer != XG_NONE && x->quant && xg_dtype_is_int8(x->dtype);
         if (wanted) st = write_tensor(j, a, &v, t, run, &first);
     }
+    xg_puts(&j->index, "],\"outputs\":[");
+    first = true;
+    for (uint32_t i = 0; i < j->g->output.n && st == XG_OK; i++)
+        st = write_tensor(j, a, &v, j->g->output.v[i], run, &first);
     xg_puts(&j->index, "]}");
     xg_arena_free(a);
     return st;

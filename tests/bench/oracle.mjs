@@ -1,18 +1,22 @@
 // Compares xgc's interpreter, under profile ort, with ONNX Runtime: every element of every integer tensor.
 //
-//   node oracle.mjs --tool DUMP_TENSORS [--ort FOLDER] [--opt all|disabled] [--nets FIRST:COUNT] [--keep FOLDER] [MODEL ...]
+//   node oracle.mjs --tool DUMP_TENSORS [--ort FOLDER] [--opt all|disabled] [--nets FIRST:COUNT] [--family FIRST:COUNT]
+//                   [--keep FOLDER] [MODEL ...]
 //
 // DUMP_TENSORS is the program of the same name that the build makes. FOLDER is where `npm install onnxruntime-node` was
 // done (default: environment ORT, else the current folder). A MODEL is an ONNX file, or a folder with a manifest.json,
-// whose models of stage 1 are taken. --nets compares random networks. Exit 1 when anything differs.
+// whose models of stage 1 are taken. --nets compares random networks. --family compares random models of
+// qlinear_models.py twice: xgc's own graph, every tensor; and the model as it was handed in, every output.
+// Exit 1 when anything differs.
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import url from 'node:url';
 
 function parse(argv) {
-  const o = { tool: '', ort: process.env.ORT || '.', opt: 'all', nets: '', keep: '', models: [] };
+  const o = { tool: '', ort: process.env.ORT || '.', opt: 'all', nets: '', family: '', keep: '', models: [] };
   for (let i = 0; i < argv.length; i++) {
     if (!argv[i].startsWith('--')) o.models.push(argv[i]);
     else if (argv[i].slice(2) in o && i + 1 < argv.length) o[argv[i].slice(2)] = argv[++i];
@@ -22,7 +26,7 @@ function parse(argv) {
 }
 
 function usage(why) {
-  console.error(`oracle: ${why}\nusage: oracle.mjs --tool DUMP_TENSORS [--ort FOLDER] [--opt all|disabled] [--nets FIRST:COUNT] [--keep FOLDER] [MODEL ...]`);
+  console.error(`oracle: ${why}\nusage: oracle.mjs --tool DUMP_TENSORS [--ort FOLDER] [--opt all|disabled] [--nets FIRST:COUNT] [--family FIRST:COUNT] [--keep FOLDER] [MODEL ...]`);
   process.exit(2);
 }
 
@@ -77,17 +81,40 @@ function compare(want, got, found) {
   return differences;
 }
 
+// The model itself, as ONNX Runtime runs it: each output of each run against what xgc computed for it.
+async function checkOutputs(ort, options, file, folder) {
+  const index = JSON.parse(fs.readFileSync(path.join(folder, 'index.json')));
+  const session = await ort.InferenceSession.create(file, options);
+  const sum = { tensors: 0, elements: 0, differences: 0, refused: 0, first: undefined };
+  for (const run of index.runs) {
+    const results = await session.run(readFeeds(ort, folder, run));
+    sum.tensors = run.outputs.length;
+    for (const t of run.outputs) {
+      const want = readNpy(path.join(folder, t.file)), found = { name: t.name, op: t.op };
+      sum.elements += want.data.length;
+      sum.differences += compare(want, results[t.name], found);
+      if (found.first) sum.first ??= `${run.kind} ${found.first}`;
+    }
+  }
+  await session.release();
+  return sum;
+}
+
+function readFeeds(ort, folder, run) {
+  const feeds = {};
+  for (const x of run.inputs) {
+    const v = readNpy(path.join(folder, x.file));
+    feeds[x.name] = new ort.Tensor(v.type, v.data, v.dims);
+  }
+  return feeds;
+}
+
 async function check(ort, options, folder) {
   const index = JSON.parse(fs.readFileSync(path.join(folder, 'index.json')));
   const session = await ort.InferenceSession.create(path.join(folder, index.model), options);
   const sum = { tensors: 0, elements: 0, differences: 0, refused: 0, first: undefined };
   for (const run of index.runs) {
-    const feeds = {};
-    for (const x of run.inputs) {
-      const v = readNpy(path.join(folder, x.file));
-      feeds[x.name] = new ort.Tensor(v.type, v.data, v.dims);
-    }
-    const results = await session.run(feeds);
+    const results = await session.run(readFeeds(ort, folder, run));
     sum.tensors = run.tensors.length;
     for (const t of run.tensors) {
       const want = readNpy(path.join(folder, t.file)), found = { name: t.name, op: t.op };
@@ -100,8 +127,8 @@ async function check(ort, options, folder) {
   return sum;
 }
 
-function row(name, r) {
-  console.log(`${name.padEnd(34)} ${String(r.tensors).padStart(7)} ${String(r.elements).padStart(12)} ${String(r.differences).padStart(11)}${r.first ? '  ' + r.first : ''}`);
+function row(name, r, width = 34) {
+  console.log(`${name.padEnd(width)} ${String(r.tensors).padStart(7)} ${String(r.elements).padStart(12)} ${String(r.differences).padStart(11)}${r.first ? '  ' + r.first : ''}`);
 }
 
 async function one(ort, o, options, name, args, quiet) {
@@ -119,6 +146,59 @@ async function one(ort, o, options, name, args, quiet) {
   if (!quiet || r.differences) row(name, r);
   if (!o.keep) fs.rmSync(folder, { recursive: true });
   return r;
+}
+
+const nothing = () => ({ models: 0, tensors: 0, elements: 0, differences: 0, refused: 0, first: undefined });
+function addTo(sum, r, name) {
+  for (const k of ['tensors', 'elements', 'differences', 'refused']) sum[k] += r[k];
+  sum.models++;
+  if (r.first) sum.first ??= `${name}: ${r.first}`;
+}
+
+// Random models of qlinear_models.py, in batches; prints rows by spelling, type and operator.
+async function family(ort, o, options, [first, count]) {
+  const script = path.join(path.dirname(url.fileURLToPath(import.meta.url)), 'qlinear_models.py');
+  const rows = new Map(), refusals = new Map();
+  const at = (k) => { if (!rows.has(k)) rows.set(k, nothing()); return rows.get(k); };
+  for (let from = first; from < first + count; from += 250) {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'xgc-family-'));
+    execFileSync('/usr/bin/python3', [script, folder, String(from), String(Math.min(250, first + count - from))]);
+    for (const m of JSON.parse(fs.readFileSync(path.join(folder, 'models.json')))) {
+      const dump = path.join(folder, m.file + '.dump'), kind = `${m.spelling} ${m.type}`;
+      fs.mkdirSync(dump);
+      try {
+        execFileSync(o.tool, [dump, path.join(folder, m.file)], { stdio: ['ignore', 'ignore', 'pipe'] });
+      } catch (e) {
+        const why = String(e.stderr).trim().split('\n')[0].replace(/^([A-Z]+): [^:]*: /, '$1: ').replace(/-?[\d.]+(e[-+]\d+)?/g, 'N');
+        if (!refusals.has(why)) refusals.set(why, [0, m.file]);
+        refusals.get(why)[0]++;
+        at(`${kind}: own graph, every tensor`).refused++;
+        continue;
+      }
+      let own, outer;
+      try {
+        own = await check(ort, options, dump);
+        outer = await checkOutputs(ort, options, path.join(folder, m.reference), dump);
+      } catch (e) {
+        const why = 'ONNX Runtime: ' + String(e.message).split('\n')[0].replace(/'[^']*'/g, 'X').replace(/-?[\d.]+/g, 'N');
+        if (!refusals.has(why)) refusals.set(why, [0, m.file]);
+        refusals.get(why)[0]++;
+        at(`${kind}: own graph, every tensor`).refused++;
+        continue;
+      }
+      addTo(at(`${kind}: own graph, every tensor`), own, m.file);
+      addTo(at(`${kind}: as handed in${m.shift ? ', u8 zero point in binary32' : ''}`), outer, m.file);
+      for (const op of m.ops) addTo(at(`  models with ${op}`), own, m.file);
+    }
+    fs.rmSync(folder, { recursive: true });
+  }
+  const sum = nothing();
+  for (const [name, r] of [...rows].sort()) {
+    row(`${name} (${r.models})`, r, 62);
+    if (!name.startsWith('  ') && !name.includes('binary32')) addTo(sum, r, name);
+  }
+  for (const [why, [n, example]] of [...refusals].sort()) console.log(`  not run: ${n} (${example}): ${why}`);
+  return sum;
 }
 
 function cpuFlags() {
@@ -147,5 +227,6 @@ if (o.nets) {
   row(`${count} random networks, ${sum.refused} refused`, sum);
   add(sum);
 }
+if (o.family) add(await family(ort, o, options, o.family.split(':').map(Number)));
 row('total', total);
 process.exit(total.differences ? 1 : 0);

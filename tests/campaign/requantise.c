@@ -1,13 +1,15 @@
-/* requantise CASES [SEED]   compares the forms of requantisation on all boundary cases, then on CASES
- * random ones (tests/unit/requantise_cases.h). Prints counts; exit status 1 when anything differs. */
+/* requantise CASES [SEED]   compares the forms of requantisation on all boundary cases, then on
+ * CASES random ones (tests/unit/requantise_cases.h). Prints counts; exit status 1 when anything
+ * differs. */
 #include "../unit/requantise_cases.h"
 
 static int print_count(const char *what, const rq_count *n) {
-    printf("%s: %llu cases (%llu with accumulators beyond 32 bits), vector forms: %llu interpreter, "
-           "%llu simulators; %llu differences%s%s\n",
-           what, (unsigned long long)n->cases, (unsigned long long)n->wide,
-           (unsigned long long)n->interpreter, (unsigned long long)n->simulator,
-           (unsigned long long)n->differences, n->differences ? "; first: " : "", n->first);
+    printf(
+        "%s: %llu cases (%llu with accumulators beyond 32 bits), vector forms: %llu interpreter, "
+        "%llu simulators; %llu differences%s%s\n",
+        what, (unsigned long long)n->cases, (unsigned long long)n->wide,
+        (unsigned long long)n->interpreter, (unsigned long long)n->simulator,
+        (unsigned long long)n->differences, n->differences ? "; first: " : "", n->first);
     fflush(stdout);
     return n->differences != 0;
 }

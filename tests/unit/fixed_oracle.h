@@ -1,6 +1,7 @@
-/* The requantiser's oracle: base/fixed.h's formulas in another way, sharing nothing with it: sign and
- * magnitude where fixed.c works with floors, 128-bit integers throughout, binary32 rebuilt from
- * integers where fixed.c uses the host's. With generators of constants and accumulators that matter. */
+/* The requantiser's oracle: base/fixed.h's formulas in another way, sharing nothing with it: sign
+ * and magnitude where fixed.c works with floors, 128-bit integers throughout, binary32 rebuilt from
+ * integers where fixed.c uses the host's. With generators of constants and accumulators that
+ * matter. */
 #ifndef XG_FIXED_ORACLE_H
 #define XG_FIXED_ORACLE_H
 
@@ -185,7 +186,8 @@ static inline float scale_between(uint64_t *seed, int lo, int hi) {
 
 /* ---- requantisation -------------------------------------------------------------------------- */
 
-static inline int64_t oracle_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int zp, int lo, int hi) {
+static inline int64_t oracle_apply(const xg_rqrec *r, xg_rq q, int64_t acc, int zp, int lo,
+                                   int hi) {
     switch (r->method) {
     case XG_RQ_SHIFT:
         return clamp8(oracle_shift(acc, q.shift, r->rounding[0]), zp, lo, hi);

@@ -18,7 +18,7 @@
 enum { RQ_CHANNELS = 64, RQ_PIXELS = 16, RQ_CASES = RQ_CHANNELS * RQ_PIXELS };
 
 typedef struct rq_count {
-    uint64_t cases, inside, wide; /* not decided by the clamp; accumulators beyond 32 bits */
+    uint64_t cases, inside, wide;    /* not decided by the clamp; accumulators beyond 32 bits */
     uint64_t interpreter, simulator; /* also compared in vector form */
     uint64_t differences;
     char first[200]; /* the first difference, in words */

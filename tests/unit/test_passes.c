@@ -301,6 +301,27 @@ static void a_shuffle_net_in_detail(void **state) {
     assert_string_equal(m->onnx, "n_o+n_clip");
 }
 
+/* A quantised square is QLinearMul of one tensor with itself, which rounds as such; no table. */
+static void a_square_is_a_product(void **state) {
+    xg_test *t = *state;
+    static const char text[] = "graph \"square\" format=1\n"
+                               "tensor \"x\" i8 [1,1,1,4] scale=0x1p-4 zp=3\n"
+                               "tensor \"dq\" f32 [1,1,1,4]\n"
+                               "tensor \"f\" f32 [1,1,1,4]\n"
+                               "tensor \"y\" i8 [1,1,1,4] scale=0x1p-2 zp=-1\n"
+                               "input \"x\"\n"
+                               "node Dequantize \"n_dq\" in=[\"x\"] out=[\"dq\"]\n"
+                               "node Mul \"n_f\" in=[\"dq\",\"dq\"] out=[\"f\"]\n"
+                               "node Quantize \"n_y\" in=[\"f\"] out=[\"y\"]\n"
+                               "output \"y\"\n";
+    xg_graph *g;
+    assert_ok(t->c, xg_graph_parse(t->a, "square.xg", text, sizeof text - 1, &g));
+    assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+    assert_int_equal(g->node.n, 1);
+    assert_int_equal(g->node.v[0].op, XG_OP_Mul);
+    assert_int_equal(g->node.v[0].in[0], g->node.v[0].in[1]);
+}
+
 /* silu(x) at scale 0.1, zero point 5, then hard-swish of its rounding: one table, computed here in
  * another way. */
 static void tables_hold_the_functions(void **state) {
@@ -399,6 +420,7 @@ int main(void) {
         TEST(quantised_models),
         TEST(spelling_does_not_matter),
         TEST(a_qdq_net_in_detail),
+        TEST(a_square_is_a_product),
         TEST(activations_become_bounds),
         TEST(a_shuffle_net_in_detail),
         TEST(tables_hold_the_functions),
