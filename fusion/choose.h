@@ -29,6 +29,10 @@ void xg_price_group(xg_chooser *c, xg_group *g);
 void xg_order_groups(xg_chooser *c);
 /* The only reader of the node's result, when it can follow on chip; XG_NONE else. */
 uint32_t xg_follower(const xg_chooser *c, uint32_t node);
+/* Appends what an estimate of the group depends on, as text without NUL: operators, attributes,
+ * shapes, links between its nodes, which inputs are the same tensor. Groups of one text have equal
+ * parts (fusion/estimate.h) but for the tensors' numbers. */
+void xg_group_signature(const xg_graph *g, const xg_group *grp, xg_buf *out);
 const char *xg_ops_name(const xg_chooser *c, const uint32_t *node, uint32_t n);
 
 XG_MUST_USE xg_status xg_select_ilp(xg_chooser *c);

@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-enum { PIVOTS = 400000, NODES = 400 };
-
 /* ---- what may stay
  * --------------------------------------------------------------------------------------- */
 
@@ -125,7 +123,7 @@ static void take_answer(xg_ilp *s, const xg_mip_result *r) {
         xg_strf(s->a,
                 "ilp: %u rows, %u columns, value %lld, bound %.0f, gap %.3f %%, %u nodes, %u "
                 "tensors stay on chip",
-                r->rows, r->cols, (long long)r->value, r->bound,
+                s->stairs->mip->row.n, s->stairs->mip->col.n, (long long)r->value, r->bound,
                 r->value > 0 ? 100.0 * ((double)r->value - r->bound) / (double)r->value : 0.0,
                 r->nodes, staying);
 }
@@ -139,7 +137,7 @@ static void prepare(xg_ilp *s) {
     s->rep = xg_newn(s->a, uint32_t, nt);
     s->r_col = xg_newn(s->a, uint32_t, nt);
     s->d_col = xg_newn(s->a, uint32_t, nt);
-    s->mip = xg_mip_new(s->a);
+    s->stairs = xg_stairs_new(s->a, s->g->node.n);
     xg_selection *out = s->c->out;
     s->base = (xg_selection){.graph = s->g, .strategy = "ilp", .note = ""};
     s->c->out = &s->base;
@@ -167,14 +165,14 @@ xg_status xg_select_ilp(xg_chooser *c) {
     if (st != XG_OK) return st;
     xg_ilp_find_variants(s);
     xg_ilp_add_rows(s);
-    if (c->lp) xg_mip_print_lp(s->mip, c->lp);
+    if (c->lp) xg_mip_print_lp(s->stairs->mip, c->lp);
     xg_mip_result r;
-    st = xg_mip_solve(s->mip, PIVOTS, NODES, &r);
+    st = xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &r);
     if (st != XG_OK) return st;
     if (!r.feasible)
         return xg_error(xg_arena_ctx(c->a), XG_LIMIT, "",
-                        "the solver found no cover within its budget (%u rows, %u columns)", r.rows,
-                        r.cols);
+                        "the solver found no cover within its budget (%u rows, %u columns)",
+                        s->stairs->mip->row.n, s->stairs->mip->col.n);
     take_answer(s, &r);
     return XG_OK;
 }

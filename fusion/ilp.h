@@ -12,7 +12,7 @@
 #define XG_ILP_H
 
 #include "fusion/choose.h"
-#include "fusion/mip.h"
+#include "fusion/stairs.h"
 
 enum {
     XG_ILP_CYCLE_WEIGHT = 16 /* cost of a cycle, when a busy DDR cycle costs 1 */
@@ -30,7 +30,9 @@ typedef struct xg_var {
 
 typedef struct xg_cand {
     xg_group group;
-    uint32_t last; /* turn of its last node */
+    uint32_t first, last; /* turns of its first and last node */
+    uint32_t nin;
+    uint32_t in[XG_PARTS_INPUTS]; /* tensors, in the order of xg_parts.in */
 } xg_cand;
 
 typedef struct xg_ilp {
@@ -48,7 +50,8 @@ typedef struct xg_ilp {
     uint32_t *r_col, *d_col; /* [tensors] of representatives */
     XG_VEC(xg_cand) cand;
     XG_VEC(xg_var) var;
-    xg_mip *mip;
+    xg_stairs *stairs;
+    struct xg_cover_chain *chain; /* while rows are added */
 } xg_ilp;
 
 /* True when an accelerator node reads the tensor in tiles, so that it may lie on chip for it. */
@@ -60,5 +63,16 @@ XG_MUST_USE xg_status xg_ilp_find_candidates(xg_ilp *s);
 void xg_ilp_find_variants(xg_ilp *s);
 /* ilp_rows.c: columns of tensors, and all rows. */
 void xg_ilp_add_rows(xg_ilp *s);
+
+/* path.c: the least-cost cover when groups do not depend on each other: by dynamic programming over
+ * the tree of post-dominators, in which a group with one result is a connected part. cost[cand]:
+ * negative, the candidate is not to be used. True when there is a cover; then take[cand] and the
+ * total. */
+bool xg_ilp_tree_cover(const xg_ilp *s, const int64_t *cost, bool *take, int64_t *total);
+/* The cheapest cover with every tensor between groups in DDR, as the program's columns [cols]; NULL
+ * when there is none. */
+const bool *xg_ilp_path(const xg_ilp *s);
+/* What no cover can be cheaper than, whatever stays on chip. */
+double xg_ilp_tree_bound(const xg_ilp *s);
 
 #endif

@@ -7,61 +7,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct column {
-    int64_t cost;
-    bool integer;
-} column;
-typedef struct bounds {
-    int64_t lo, hi;
-} bounds;
-typedef struct entry {
-    uint32_t row, col;
-    int64_t v;
-} entry;
-
-struct xg_mip {
-    xg_arena *arena;
-    XG_VEC(column) col;
-    XG_VEC(bounds) row;
-    XG_VEC(entry) entry;
-};
-
 xg_mip *xg_mip_new(xg_arena *a) {
     xg_mip *p = xg_new(a, xg_mip);
     p->arena = a;
     return p;
 }
 
-uint32_t xg_mip_col(xg_mip *p, int64_t cost, bool integer) {
-    column c = {cost, integer};
-    xg_push(p->arena, &p->col, c);
+uint32_t xg_mip_col(xg_mip *p, int64_t cost) {
+    xg_push(p->arena, &p->col, cost);
     return p->col.n - 1;
 }
 
 uint32_t xg_mip_row(xg_mip *p, int64_t lo, int64_t hi) {
-    bounds b = {lo, hi};
+    xg_mip_bounds b = {lo, hi};
     xg_push(p->arena, &p->row, b);
     return p->row.n - 1;
 }
 
 void xg_mip_add(xg_mip *p, uint32_t row, uint32_t col, int64_t v) {
-    entry e = {row, col, v};
+    xg_mip_entry e = {row, col, v};
     xg_push(p->arena, &p->entry, e);
 }
 
 static int by_place(const void *a, const void *b) {
-    const entry *x = a, *y = b;
+    const xg_mip_entry *x = a, *y = b;
     if (x->row != y->row) return x->row < y->row ? -1 : 1;
     return x->col < y->col ? -1 : x->col > y->col;
 }
 
-/* Sorts the entries and adds those of one place together. */
-static void merge_entries(xg_mip *p) {
+void xg_mip_sort(xg_mip *p) {
     if (!p->entry.n) return;
     qsort(p->entry.v, p->entry.n, sizeof *p->entry.v, by_place);
     uint32_t n = 1;
     for (uint32_t i = 1; i < p->entry.n; i++) {
-        entry *last = &p->entry.v[n - 1];
+        xg_mip_entry *last = &p->entry.v[n - 1];
         if (last->row == p->entry.v[i].row && last->col == p->entry.v[i].col)
             last->v += p->entry.v[i].v;
         else
@@ -70,7 +49,23 @@ static void merge_entries(xg_mip *p) {
     p->entry.n = n;
 }
 
-static int row_kind(const bounds *b) {
+int64_t xg_mip_value(const xg_mip *p, const bool *x) {
+    int64_t v = 0;
+    for (uint32_t j = 0; j < p->col.n; j++)
+        if (x[j]) v += p->col.v[j];
+    return v;
+}
+
+bool xg_mip_holds(const xg_mip *p, const bool *x, xg_arena *tmp) {
+    int64_t *sum = xg_newn(tmp, int64_t, p->row.n + 1);
+    for (uint32_t k = 0; k < p->entry.n; k++)
+        if (x[p->entry.v[k].col]) sum[p->entry.v[k].row] += p->entry.v[k].v;
+    for (uint32_t i = 0; i < p->row.n; i++)
+        if (sum[i] < p->row.v[i].lo || sum[i] > p->row.v[i].hi) return false;
+    return true;
+}
+
+static int row_kind(const xg_mip_bounds *b) {
     if (b->lo == INT64_MIN) return GLP_UP;
     if (b->hi == INT64_MAX) return GLP_LO;
     return b->lo == b->hi ? GLP_FX : GLP_DB;
@@ -86,9 +81,8 @@ static void fill(const xg_mip *p, glp_prob *lp, xg_arena *tmp) {
         glp_set_row_bnds(lp, (int)i + 1, row_kind(&p->row.v[i]), (double)p->row.v[i].lo,
                          (double)p->row.v[i].hi);
     for (uint32_t j = 0; j < p->col.n; j++) {
-        glp_set_col_bnds(lp, (int)j + 1, GLP_DB, 0, 1);
-        glp_set_col_kind(lp, (int)j + 1, p->col.v[j].integer ? GLP_IV : GLP_CV);
-        glp_set_obj_coef(lp, (int)j + 1, (double)p->col.v[j].cost);
+        glp_set_col_kind(lp, (int)j + 1, GLP_BV);
+        glp_set_obj_coef(lp, (int)j + 1, (double)p->col.v[j]);
     }
     for (uint32_t k = 0; k < p->entry.n; k++) {
         ia[k + 1] = (int)p->entry.v[k].row + 1;
@@ -101,67 +95,105 @@ static void fill(const xg_mip *p, glp_prob *lp, xg_arena *tmp) {
 typedef struct progress {
     uint32_t nodes, limit;
     double bound;
+    const double *start; /* [1 + cols], or NULL */
 } progress;
 
 static void watch(glp_tree *tree, void *arg) {
     progress *w = arg;
-    if (glp_ios_reason(tree) == GLP_ISELECT) w->nodes++;
+    int reason = glp_ios_reason(tree);
+    if (reason == GLP_IHEUR && w->start) {
+        glp_ios_heur_sol(tree, w->start);
+        w->start = NULL;
+    }
+    if (reason == GLP_ISELECT) w->nodes++;
     int best = glp_ios_best_node(tree);
     if (best) w->bound = glp_ios_node_bound(tree, best);
     if (w->nodes > w->limit) glp_ios_terminate(tree);
 }
 
-static void take(const xg_mip *p, glp_prob *lp, bool mip, xg_mip_result *out) {
+/* Takes a solution over when it is one in integers too, and cheaper than what there is. */
+static bool take(const xg_mip *p, glp_prob *lp, bool mip, xg_arena *tmp, xg_mip_result *out) {
     bool *x = xg_newn(p->arena, bool, p->col.n + 1);
+    for (uint32_t j = 0; j < p->col.n; j++)
+        x[j] = (mip ? glp_mip_col_val(lp, (int)j + 1) : glp_get_col_prim(lp, (int)j + 1)) > 0.5;
+    int64_t value = xg_mip_value(p, x);
+    if (!xg_mip_holds(p, x, tmp)) return false;
+    if (out->feasible && out->value <= value) return true;
     out->feasible = true;
-    for (uint32_t j = 0; j < p->col.n; j++) {
-        double v = mip ? glp_mip_col_val(lp, (int)j + 1) : glp_get_col_prim(lp, (int)j + 1);
-        x[j] = v > 0.5;
-        if (x[j]) out->value += p->col.v[j].cost;
-    }
     out->x = x;
+    out->value = value;
+    return true;
 }
 
 static bool integral(const xg_mip *p, glp_prob *lp) {
     for (uint32_t j = 0; j < p->col.n; j++) {
         double v = glp_get_col_prim(lp, (int)j + 1);
-        if (p->col.v[j].integer && fabs(v - floor(v + 0.5)) > 1e-6) return false;
+        if (fabs(v - floor(v + 0.5)) > 1e-6) return false;
     }
     return true;
 }
 
-static void search(const xg_mip *p, glp_prob *lp, uint32_t pivots, uint32_t nodes,
-                   xg_mip_result *out) {
+/* True when the relaxation has an optimum, which is then in out->bound. */
+static bool relax(glp_prob *lp, uint32_t pivots, xg_mip_result *out) {
     glp_smcp s;
     glp_init_smcp(&s);
     s.msg_lev = GLP_MSG_OFF;
     s.meth = GLP_DUALP;
     s.it_lim = (int)pivots;
-    if (glp_simplex(lp, &s) != 0 || glp_get_status(lp) != GLP_OPT) return;
-    out->bound = glp_get_obj_val(lp);
-    if (integral(p, lp)) {
-        take(p, lp, false, out);
+    int rc = glp_simplex(lp, &s);
+    if (rc == 0 && glp_get_status(lp) == GLP_NOFEAS) out->infeasible = !out->feasible;
+    if (rc == 0 && glp_get_status(lp) == GLP_OPT) {
+        out->bound = glp_get_obj_val(lp);
+        return true;
+    }
+    return false;
+}
+
+static double *as_doubles(const xg_mip *p, const bool *x, xg_arena *tmp) {
+    double *d = xg_newn(tmp, double, p->col.n + 1);
+    for (uint32_t j = 0; j < p->col.n; j++) d[j + 1] = x[j];
+    return d;
+}
+
+static void search(const xg_mip *p, glp_prob *lp, const xg_mip_options *opt, xg_arena *tmp,
+                   xg_mip_result *out) {
+    if (!relax(lp, opt->pivots, out)) return;
+    if (out->feasible && (double)out->value < out->bound + 1 - 1e-3) { /* costs are integers */
         out->optimal = true;
         return;
     }
-    progress w = {0, nodes, out->bound};
+    if (integral(p, lp) && take(p, lp, false, tmp, out)) {
+        out->optimal = true;
+        return;
+    }
+    if (!opt->nodes) return;
+    progress w = {0, opt->nodes, out->bound, out->feasible ? as_doubles(p, out->x, tmp) : NULL};
     glp_iocp o;
     glp_init_iocp(&o);
     o.msg_lev = GLP_MSG_OFF;
     o.gmi_cuts = o.clq_cuts = GLP_ON;
     o.cb_func = watch;
     o.cb_info = &w;
-    o.mip_gap = 1e-4;
+    o.mip_gap = opt->gap;
     int rc = glp_intopt(lp, &o);
     int st = glp_mip_status(lp);
-    if (st == GLP_OPT || st == GLP_FEAS) take(p, lp, true, out);
-    out->optimal = rc == 0 && st == GLP_OPT;
-    out->bound = out->optimal ? glp_mip_obj_val(lp) : w.bound;
+    bool taken = (st == GLP_OPT || st == GLP_FEAS) && take(p, lp, true, tmp, out);
+    out->optimal = (rc == 0 || rc == GLP_EMIPGAP) && taken;
+    out->infeasible = rc == 0 && st == GLP_NOFEAS && !out->feasible;
+    if (rc == 0 && taken)
+        out->bound = (double)out->value;
+    else if (w.bound > out->bound)
+        out->bound = w.bound;
     out->nodes = w.nodes;
 }
 
 static void escape(void *info) {
     longjmp(*(jmp_buf *)info, 1);
+}
+
+static void free_env(void *unused) {
+    (void)unused;
+    glp_free_env();
 }
 
 static int swallow(void *info, const char *text) {
@@ -170,19 +202,21 @@ static int swallow(void *info, const char *text) {
     return 1;
 }
 
-xg_status xg_mip_solve(xg_mip *p, uint32_t pivots, uint32_t nodes, xg_mip_result *out) {
+xg_status xg_mip_solve(xg_mip *p, const xg_mip_options *o, xg_mip_result *out) {
     jmp_buf env;
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
-    *out = (xg_mip_result){.rows = p->row.n, .cols = p->col.n};
+    *out = (xg_mip_result){.feasible = o->start != NULL, .x = o->start};
+    if (o->start) out->value = xg_mip_value(p, o->start);
     if (!p->row.n || !p->col.n) {
         xg_arena_free(tmp);
         return XG_OK;
     }
-    merge_entries(p);
+    xg_mip_sort(p);
     glp_term_out(GLP_OFF);
     glp_term_hook(swallow, NULL);
-    if (setjmp(env)) { /* an error inside GLPK: only this call is legal after it */
-        glp_free_env();
+    xg_arena_defer(tmp, free_env, NULL); /* also when memory runs out in between */
+    if (setjmp(env)) { /* an error inside GLPK: only glp_free_env() is legal after it */
+        xg_arena_free(tmp);
         return xg_error(xg_arena_ctx(p->arena), XG_INTERNAL, "glpk",
                         "the solver stopped on a program of %u rows and %u columns", p->row.n,
                         p->col.n);
@@ -190,10 +224,9 @@ xg_status xg_mip_solve(xg_mip *p, uint32_t pivots, uint32_t nodes, xg_mip_result
     glp_error_hook(escape, &env);
     glp_prob *lp = glp_create_prob();
     fill(p, lp, tmp);
-    search(p, lp, pivots, nodes, out);
+    search(p, lp, o, tmp, out);
     glp_delete_prob(lp);
     glp_error_hook(NULL, NULL);
-    glp_free_env();
     xg_arena_free(tmp);
     return XG_OK;
 }
@@ -203,17 +236,18 @@ static void print_terms(const xg_mip *p, uint32_t row, uint32_t *k, xg_buf *out)
     for (; *k < p->entry.n && p->entry.v[*k].row == row; (*k)++)
         xg_putf(out, "%s %+lld x%u", ++n % 12 ? "" : "\n ", (long long)p->entry.v[*k].v,
                 p->entry.v[*k].col);
+    if (!n) xg_puts(out, " 0 x0");
 }
 
-void xg_mip_print_lp(const xg_mip *p, xg_buf *out) {
-    merge_entries((xg_mip *)p);
+void xg_mip_print_lp(xg_mip *p, xg_buf *out) {
+    xg_mip_sort(p);
     xg_puts(out, "Minimize\n cost:");
     for (uint32_t j = 0; j < p->col.n; j++)
-        if (p->col.v[j].cost)
-            xg_putf(out, "%s %+lld x%u", j % 12 == 11 ? "\n " : "", (long long)p->col.v[j].cost, j);
+        if (p->col.v[j])
+            xg_putf(out, "%s %+lld x%u", j % 12 == 11 ? "\n " : "", (long long)p->col.v[j], j);
     xg_puts(out, "\nSubject To\n");
     for (uint32_t i = 0, k = 0; i < p->row.n; i++) {
-        const bounds *b = &p->row.v[i];
+        const xg_mip_bounds *b = &p->row.v[i];
         xg_putf(out, " r%u:", i);
         print_terms(p, i, &k, out);
         if (b->lo == b->hi)
@@ -223,11 +257,7 @@ void xg_mip_print_lp(const xg_mip *p, xg_buf *out) {
         else
             xg_putf(out, " >= %lld\n", (long long)b->lo);
     }
-    xg_puts(out, "Bounds\n");
-    for (uint32_t j = 0; j < p->col.n; j++)
-        if (!p->col.v[j].integer) xg_putf(out, " 0 <= x%u <= 1\n", j);
     xg_puts(out, "Binaries\n");
-    for (uint32_t j = 0; j < p->col.n; j++)
-        if (p->col.v[j].integer) xg_putf(out, " x%u\n", j);
+    for (uint32_t j = 0; j < p->col.n; j++) xg_putf(out, " x%u\n", j);
     xg_puts(out, "End\n");
 }

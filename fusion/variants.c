@@ -1,5 +1,6 @@
 /* Candidate groups and their columns: the strategies of each group, costed for every combination of
- * border tensors on chip; of those that differ in room only, the cheapest for each of a few budgets.
+ * border tensors on chip; of those that differ in room only, the cheapest for each of a few
+ * budgets.
  */
 #include "fusion/ilp.h"
 #include "fusion/patterns.h"
@@ -12,12 +13,13 @@ enum {
     INPUTS = 3   /* inputs of a group that may lie on chip one by one; more: all or none */
 };
 
-
 static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
     if (s->c->admit && !s->c->admit(s->c->admit_arg, node, n)) return;
-    xg_cand c = {.group = xg_make_group(s->c, node, n, pattern)};
-    for (uint32_t k = 0; k < n; k++)
+    xg_cand c = {.group = xg_make_group(s->c, node, n, pattern), .first = s->pos[node[0]]};
+    for (uint32_t k = 0; k < n; k++) {
+        if (s->pos[node[k]] < c.first) c.first = s->pos[node[k]];
         if (s->pos[node[k]] > c.last) c.last = s->pos[node[k]];
+    }
     xg_push(s->a, &s->cand, c);
 }
 
@@ -79,12 +81,12 @@ static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *
             continue;
         k->have[mask][out][b] = true;
         *v = (xg_var){.cand = k->cand,
-                       .chip_in = k->masks[mask],
-                       .chip_out = out != 1,
-                       .to_ddr = out != 0,
-                       .strategy = *st,
-                       .est = *e,
-                       .cost = cost};
+                      .chip_in = k->masks[mask],
+                      .chip_out = out != 1,
+                      .to_ddr = out != 0,
+                      .strategy = *st,
+                      .est = *e,
+                      .cost = cost};
     }
 }
 
@@ -111,7 +113,8 @@ static void weigh(void *arg, const xg_strategy *st) {
 }
 
 static void push_variant(xg_ilp *s, xg_var v) {
-    v.column = xg_mip_col(s->mip, v.cost, true);
+    const xg_cand *c = &s->cand.v[v.cand];
+    v.column = xg_stairs_add_col(s->stairs, v.cost, c->first, c->last);
     xg_push(s->a, &s->var, v);
 }
 
@@ -128,30 +131,82 @@ static void push_best(maker *k) {
             }
 }
 
-/* Singles always have a column, so that a cover exists. */
+/* A single always has a column with everything in DDR, so that a cover exists; where no tile fits
+ * twice, the planner goes on from the least one. */
 static void plain_variant(xg_ilp *s, uint32_t i) {
     xg_cand *c = &s->cand.v[i];
     xg_price_group(s->c, &c->group);
     xg_var v = {.cand = i,
-                 .to_ddr = true,
-                 .strategy = c->group.strategy,
-                 .cost = (int64_t)c->group.cost_cycles * XG_ILP_CYCLE_WEIGHT};
+                .to_ddr = true,
+                .strategy = c->group.strategy,
+                .cost = (int64_t)c->group.cost_cycles * XG_ILP_CYCLE_WEIGHT};
     v.est.cycles = c->group.cost_cycles;
     push_variant(s, v);
 }
 
+static void note_inputs(xg_ilp *s, uint32_t i, const xg_strategy *st) {
+    xg_parts p;
+    xg_cand *c = &s->cand.v[i];
+    xg_estimate_parts(s->g, s->m, &c->group, st, &p);
+    c->nin = p.nin;
+    for (uint32_t k = 0; k < p.nin; k++) c->in[k] = p.in[k].tensor;
+}
+
+/* The same shapes, attributes and freedoms give the same columns: `as` is a candidate that has
+ * them. */
+static void copy_variants(xg_ilp *s, uint32_t i, uint32_t as, const uint32_t *first) {
+    for (uint32_t v = first[as]; v < first[as + 1]; v++) {
+        xg_var mine = s->var.v[v];
+        mine.cand = i;
+        push_variant(s, mine);
+    }
+}
+
+static void make_variants(xg_ilp *s, maker *k, uint32_t i) {
+    memset(k, 0, sizeof *k);
+    k->s = s;
+    k->cand = i;
+    xg_each_strategy(s->g, s->m, &s->cand.v[i].group, weigh, k);
+    if (k->ready) push_best(k);
+}
+
+static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key) {
+    key->n = 0;
+    xg_group_signature(s->g, g, key);
+    for (uint32_t k = 0; k < g->nnode; k++) {
+        const xg_node *n = xg_nodep(s->g, g->node[k]);
+        for (uint32_t j = 0; j < n->nin; j++)
+            xg_puts(key, n->in[j] != XG_NONE && s->choice[n->in[j]] ? "c" : "-");
+    }
+    uint32_t out = xg_nodep(s->g, g->node[g->nnode - 1])->out[0];
+    xg_puts(key, s->choice[out] ? "C" : "-");
+    xg_puts(key, s->forced[out] ? "F" : "-");
+    return key->p;
+}
+
 void xg_ilp_find_variants(xg_ilp *s) {
     maker *k = xg_new(s->a, maker);
+    uint32_t *first = xg_newn(s->a, uint32_t, s->cand.n + 2);
+    xg_map known = {.arena = s->a};
+    xg_buf key = {.arena = s->a};
     for (uint32_t i = 0; i < s->cand.n; i++) {
         const xg_group *g = &s->cand.v[i].group;
         xg_tile_kind kind = xg_node_tile_kind(s->g, xg_nodep(s->g, g->node[0]));
-        bool tiles = g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW;
-        memset(k, 0, sizeof *k);
-        k->s = s;
-        k->cand = i;
-        uint32_t before = s->var.n;
-        if (tiles) xg_each_strategy(s->g, s->m, g, weigh, k);
-        if (k->ready) push_best(k);
-        if (s->var.n == before && g->nnode == 1) plain_variant(s, i);
+        first[i] = s->var.n;
+        if (g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW) {
+            const char *sign = signature(s, g, &key);
+            uint32_t as = xg_map_get(&known, sign);
+            if (as == XG_NONE) {
+                xg_map_set(&known, sign, i);
+                make_variants(s, k, i);
+            } else
+                copy_variants(s, i, as, first);
+        }
+        if (s->var.n > first[i]) note_inputs(s, i, &s->var.v[first[i]].strategy);
+        bool plain = false;
+        for (uint32_t v = first[i]; v < s->var.n; v++)
+            plain = plain || (!s->var.v[v].chip_in && !s->var.v[v].chip_out);
+        if (!plain && g->nnode == 1) plain_variant(s, i);
+        first[i + 1] = s->var.n;
     }
 }
