@@ -192,7 +192,7 @@ XGC_CHECKED xgc_status xgc_quantize(xgc *x, const char *path, const xgc_machine 
  */
 
 typedef struct xgc_compile_options {
-    const char *strategy;  /* "ilp", "greedy", "layer"; NULL = "ilp" */
+    const char *strategy;  /* "ilp", "path", "greedy", "layer"; NULL = "ilp" */
     const char *selection; /* path of a .sel file to use instead of choosing */
     const char *patterns;  /* path of a pattern file; NULL: the shipped library */
     bool keep_ilp;         /* keep the 0-1 program of "ilp", to print as "lp" */

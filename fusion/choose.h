@@ -35,6 +35,9 @@ uint32_t xg_follower(const xg_chooser *c, uint32_t node);
 void xg_group_signature(const xg_graph *g, const xg_group *grp, xg_buf *out);
 const char *xg_ops_name(const xg_chooser *c, const uint32_t *node, uint32_t n);
 
+/* LIMIT when no cover was found. */
 XG_MUST_USE xg_status xg_select_ilp(xg_chooser *c);
+/* The least-cost cover by the same candidates with every tensor between groups in DDR. */
+XG_MUST_USE xg_status xg_select_path(xg_chooser *c);
 
 #endif

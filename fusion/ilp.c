@@ -94,14 +94,15 @@ static int by_turn(const void *a, const void *b) {
     return x->last < y->last ? -1 : x->last > y->last;
 }
 
-static void take_answer(xg_ilp *s, const xg_mip_result *r) {
+/* Groups and what stays on chip, from the program's columns. */
+static void take_answer(xg_ilp *s, const bool *column) {
     xg_selection *out = s->c->out;
     out->on_chip = xg_newn(s->a, bool, s->g->tensor.n + 1);
     bool *inner = xg_newn(s->a, bool, s->g->tensor.n + 1);
     XG_VEC(placed_group) chosen = {0};
     for (uint32_t v = 0; v < s->var.n; v++) {
         const xg_var *x = &s->var.v[v];
-        if (!r->x[x->column]) continue;
+        if (!column[x->column]) continue;
         placed_group p = {s->cand.v[x->cand].group, s->cand.v[x->cand].last};
         p.g.strategy = x->strategy;
         p.g.cost_cycles = x->est.cycles;
@@ -111,21 +112,8 @@ static void take_answer(xg_ilp *s, const xg_mip_result *r) {
     }
     qsort(chosen.v, chosen.n, sizeof *chosen.v, by_turn);
     for (uint32_t i = 0; i < chosen.n; i++) xg_push(s->a, &out->group, chosen.v[i].g);
-    out->solved = true;
-    out->value = r->value;
-    out->bound = r->bound;
-    uint32_t staying = 0;
-    for (uint32_t t = 0; t < s->g->tensor.n; t++) {
-        out->on_chip[t] = s->choice[t] && !inner[t] && r->x[s->r_col[s->rep[t]]];
-        staying += out->on_chip[t];
-    }
-    out->note =
-        xg_strf(s->a,
-                "ilp: %u rows, %u columns, value %lld, bound %.0f, gap %.3f %%, %u nodes, %u "
-                "tensors stay on chip",
-                s->stairs->mip->row.n, s->stairs->mip->col.n, (long long)r->value, r->bound,
-                r->value > 0 ? 100.0 * ((double)r->value - r->bound) / (double)r->value : 0.0,
-                r->nodes, staying);
+    for (uint32_t t = 0; t < s->g->tensor.n; t++)
+        out->on_chip[t] = s->choice[t] && !inner[t] && column[s->r_col[s->rep[t]]];
 }
 
 static void prepare(xg_ilp *s) {
@@ -153,26 +141,61 @@ static void prepare(xg_ilp *s) {
     s->parent = xg_concat_parents(&s->base, s->a);
 }
 
-xg_status xg_select_ilp(xg_chooser *c) {
-    xg_ilp *s = xg_new(c->a, xg_ilp);
+/* Everything up to the columns. residency: tensors may stay on chip. */
+static xg_status set_up(xg_ilp *s, xg_chooser *c, bool residency) {
     *s = (xg_ilp){.c = c, .g = c->g, .m = c->m, .a = c->a};
-    if (!c->g->node.n) return XG_OK;
     prepare(s);
     order_nodes(s);
-    find_choices(s);
-    join_concats(s);
+    if (residency) {
+        find_choices(s);
+        join_concats(s);
+    }
     xg_status st = xg_ilp_find_candidates(s);
+    if (st == XG_OK) xg_ilp_find_variants(s);
+    return st;
+}
+
+static xg_status no_cover(const xg_ilp *s) {
+    return xg_error(xg_arena_ctx(s->a), XG_LIMIT, "", "no cover was found (%u candidates)",
+                    s->cand.n);
+}
+
+xg_status xg_select_ilp(xg_chooser *c) {
+    xg_ilp *s = xg_new(c->a, xg_ilp);
+    if (!c->g->node.n) return XG_OK;
+    xg_status st = set_up(s, c, true);
     if (st != XG_OK) return st;
-    xg_ilp_find_variants(s);
     xg_ilp_add_rows(s);
     if (c->lp) xg_mip_print_lp(s->stairs->mip, c->lp);
     xg_mip_result r;
     st = xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &r);
     if (st != XG_OK) return st;
-    if (!r.feasible)
-        return xg_error(xg_arena_ctx(c->a), XG_LIMIT, "",
-                        "the solver found no cover within its budget (%u rows, %u columns)",
-                        s->stairs->mip->row.n, s->stairs->mip->col.n);
-    take_answer(s, &r);
+    if (!r.feasible) return no_cover(s);
+    take_answer(s, r.x);
+    c->out->solved = true;
+    c->out->value = r.value;
+    c->out->bound = r.bound;
+    uint32_t staying = 0;
+    for (uint32_t t = 0; t < s->g->tensor.n; t++) staying += c->out->on_chip[t];
+    c->out->note =
+        xg_strf(s->a,
+                "ilp: %u rows, %u columns, value %lld, bound %.0f, gap %.3f %%, %u nodes, %u "
+                "tensors stay on chip",
+                s->stairs->mip->row.n, s->stairs->mip->col.n, (long long)r.value, r.bound,
+                r.value > 0 ? 100.0 * ((double)r.value - r.bound) / (double)r.value : 0.0, r.nodes,
+                staying);
+    return XG_OK;
+}
+
+xg_status xg_select_path(xg_chooser *c) {
+    xg_ilp *s = xg_new(c->a, xg_ilp);
+    if (!c->g->node.n) return XG_OK;
+    xg_status st = set_up(s, c, false);
+    if (st != XG_OK) return st;
+    const bool *x = xg_ilp_path(s);
+    if (!x) return no_cover(s);
+    take_answer(s, x);
+    c->out->note = xg_strf(s->a, "path: %u candidates, value %lld, the least with all in DDR",
+                           s->cand.n, (long long)xg_mip_value(s->stairs->mip, x));
     return XG_OK;
 }

@@ -1,7 +1,7 @@
 /* Covers by groups that do not depend on each other.
  *
- * A group has one result, which its last node makes, and every other node in it is read inside only.
- * So the post-dominator of each of its nodes but the last is in the group too: the group is a
+ * A group has one result, which its last node makes, and every other node in it is read inside
+ * only. So the post-dominator of each of its nodes but the last is in the group too: the group is a
  * connected part of the post-dominator tree, with its last node on top, and
  *
  *     best(v) = min over candidates S with v on top of
@@ -14,8 +14,8 @@
 
 typedef struct tree {
     const xg_graph *g;
-    uint32_t *up;    /* [nodes] immediate post-dominator; node count: the end of the graph */
-    uint32_t *depth; /* [nodes + 1] */
+    uint32_t *up;           /* [nodes] immediate post-dominator; node count: the end of the graph */
+    uint32_t *depth;        /* [nodes + 1] */
     uint32_t *child, *next; /* [nodes + 1], [nodes]: children as chains */
 } tree;
 

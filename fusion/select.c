@@ -159,12 +159,13 @@ static void select_simple(xg_chooser *c, bool greedy) {
 
 xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                          const xg_select_options *o, xg_selection *out) {
-    static const char *const names[] = {"layer", "greedy", "ilp"};
+    static const char *const names[] = {"layer", "greedy", "path", "ilp"};
     uint32_t which = 0;
     while (which < XG_COUNT(names) && strcmp(names[which], o->strategy)) which++;
     if (which == XG_COUNT(names))
         return xg_error(xg_arena_ctx(a), XG_USAGE, "",
-                        "unknown strategy '%s'; there are layer, greedy and ilp", o->strategy);
+                        "unknown strategy '%s'; there are layer, greedy, path and ilp",
+                        o->strategy);
     *out = (xg_selection){.graph = g, .strategy = names[which], .note = ""};
     xg_chooser c;
     xg_chooser_init(&c, a, g, m, out);
@@ -172,15 +173,14 @@ xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
     c.lp = o->lp;
     c.admit = o->admit;
     c.admit_arg = o->admit_arg;
-    if (which == 2) {
+    if (which >= 2) {
         size_t diags = xg_diag_count(xg_arena_ctx(a));
-        xg_status st = xg_select_ilp(&c);
+        xg_status st = which == 2 ? xg_select_path(&c) : xg_select_ilp(&c);
         if (st != XG_LIMIT) return st;
-        xg_diag_truncate(xg_arena_ctx(a),
-                         diags); /* the solver stopped at its budget: the greedy cover instead */
+        xg_diag_truncate(xg_arena_ctx(a), diags); /* no cover: the greedy one instead */
         *out = (xg_selection){.graph = g,
                               .strategy = names[which],
-                              .note = "the solver found no cover within its budget; greedy"};
+                              .note = "no cover was found by these candidates; greedy"};
         c.out = out;
         which = 1;
     }

@@ -67,9 +67,10 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
 bool *xg_needs_ddr(const xg_selection *s, xg_arena *a);
 
 typedef struct xg_select_options {
-    const char *strategy; /* "layer", "greedy", "ilp" */
-    const char *patterns; /* path of the pattern file for "ilp"; NULL: the shipped library */
-    xg_buf *lp;           /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
+    const char *strategy; /* "layer", "greedy", "path", "ilp" */
+    const char
+        *patterns; /* path of the pattern file for "path", "ilp"; NULL: the shipped library */
+    xg_buf *lp;    /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
     /* For "ilp", not NULL: only candidates (single nodes too) for which it is true are considered.
      * Answers questions such as "what if these nodes were one group"; when no cover is left, the
      * selection is not `solved`. */

@@ -32,8 +32,8 @@ static void put_tensor(xg_buf *b, const xg_tensor *t) {
 }
 
 /* An input: made by node k of the group, the same as an earlier operand, or a new tensor. */
-static void put_input(xg_buf *b, const xg_graph *g, const xg_group *grp, uint32_t t,
-                      uint32_t *seen, uint32_t *nseen) {
+static void put_input(xg_buf *b, const xg_graph *g, const xg_group *grp, uint32_t t, uint32_t *seen,
+                      uint32_t *nseen) {
     if (t == XG_NONE) {
         xg_puts(b, "!");
         return;
@@ -64,8 +64,7 @@ void xg_group_signature(const xg_graph *g, const xg_group *grp, xg_buf *out) {
         for (uint32_t i = 0; i < op->nattr; i++)
             put_attr(out, &n->attr[i], xg_attrs[op->attr[i]].kind);
         put_number(out, n->nin);
-        for (uint32_t j = 0; j < n->nin; j++)
-            put_input(out, g, grp, n->in[j], seen, &nseen);
+        for (uint32_t j = 0; j < n->nin; j++) put_input(out, g, grp, n->in[j], seen, &nseen);
         put_tensor(out, xg_out(g, n, 0));
     }
 }

@@ -274,8 +274,8 @@ static xg_status join_piece(solver *k, uint32_t i, joint (*table)[STATES]) {
             set_state(k, r, to, false);
             if (st != XG_OK) return st;
             joint *j = &table[i + 1][to];
-            int64_t value = table[i][from].value +
-                            (k->relaxed ? (int64_t)ceil(got->bound - 1e-6) : got->value);
+            int64_t value =
+                table[i][from].value + (k->relaxed ? (int64_t)ceil(got->bound - 1e-6) : got->value);
             bool possible = k->relaxed ? !got->infeasible : got->feasible;
             if (!possible || (j->reached && j->value <= value)) continue;
             *j = (joint){true, value, from, p.col.v, got->x, p.mip->col.n};

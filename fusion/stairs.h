@@ -3,9 +3,9 @@
  *
  * A pair of columns (r, d) stands for a tensor: r, it lies on chip; d, it lies in DDR. Its columns
  * cost nothing. At a cut between two turns, every column that reaches across and is no pair's is
- * zero, and a pair that reaches across is either tried in each of its states or kept as it is in the
- * best solution so far. A dynamic program over the cuts then joins the pieces. Pieces of the same
- * content are solved once.
+ * zero, and a pair that reaches across is either tried in each of its states or kept as it is in
+ * the best solution so far. A dynamic program over the cuts then joins the pieces. Pieces of the
+ * same content are solved once.
  */
 #ifndef XG_STAIRS_H
 #define XG_STAIRS_H

@@ -48,7 +48,7 @@ static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
 
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
-    static const char *const names[] = {"ilp", "greedy", "layer"};
+    static const char *const names[] = {"ilp", "path", "greedy", "layer"};
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
@@ -68,7 +68,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                     (unsigned long long)t[i].cycles);
     }
     if (best == XG_NONE) { /* say why */
-        xg_status st = xg_select(a, g, m, names[2], sel);
+        xg_status st = xg_select(a, g, m, "layer", sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
     *sel = *t[best].plan->sel;

@@ -24,6 +24,17 @@ run 2 compile "$model" -m edge -o c.xgb --strategy greedy --dump-ilp c.lp
 one_line_error
 [ -e c.lp ] && fail "c.lp was written"
 
+# The solver starts from the path, whose value is therefore never smaller; both are printed.
+run 0 compile "$model" -m edge -o p.xgb --strategy path --emit-sel p.sel
+run 0 check "$model" -m edge --strategy path
+path=$(sed -n 's/.*path: .* value \([0-9]*\),.*/\1/p' p.sel | head -1)
+ilp=$(sed -n 's/.*ilp: .* value \([0-9]*\),.*/\1/p' b.sel | head -1)
+[ "$path" -ge "$ilp" ] || fail "path is $path, ilp $ilp"
+says b.sel "simulated cycles: ilp "
+says b.sel ", path "
+run 2 compile "$model" -m edge -o q.xgb --strategy best
+one_line_error
+
 for f in a b; do
     says $f.lp "Subject To"
     ours=$(sed -n 's/.*ilp: .* value \([0-9]*\),.*/\1/p' $f.sel | head -1)

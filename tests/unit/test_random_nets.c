@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-static const char *const strategies[] = {"layer", "greedy", "ilp"};
+static const char *const strategies[] = {"layer", "greedy", "path", "ilp"};
 
 static void print_diags(xg_ctx *c, uint64_t seed, const char *machine, const char *strategy) {
     for (size_t i = 0; i < xg_diag_count(c) && i < 6; i++)
