@@ -220,6 +220,16 @@ XGC_API xgc_binary_info xgc_binary_describe(const xgc_binary *b);
 XGC_CHECKED xgc_status xgc_binary_print(xgc *x, const xgc_binary *b, const char *form,
                                         xgc_blob *out);
 
+typedef struct xgc_explain_options {
+    const char *node;     /* a node's or tensor's name: its candidate groups; or */
+    const char *pair;     /* "A,B": why the two are in one group, or not; both NULL: all groups */
+    const char *patterns; /* as in xgc_compile_options */
+} xgc_explain_options;
+/* Why the groups of a binary that xgc_compile() made (its model still alive) are as they are, as
+ * text. INPUT for an unknown name, with near ones. */
+XGC_CHECKED xgc_status xgc_explain(xgc *x, const xgc_binary *b, const xgc_explain_options *o,
+                                   xgc_blob *out);
+
 /* ---- running and judging
  * ------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,56 @@
+/* What the sources of the explanations share. */
+#ifndef XG_EXPLAIN_INNER_H
+#define XG_EXPLAIN_INNER_H
+
+#include "fusion/explain.h"
+
+/* A cover that the solver found, or none. */
+typedef struct cover {
+    bool found;
+    int64_t value; /* see xg_selection */
+    double bound;
+    uint64_t cycles; /* predicted, all groups */
+} cover;
+
+typedef struct teller {
+    xg_arena *a;
+    const xg_graph *g;
+    const xg_explain *e;
+    xg_uses uses;
+    const char **refused; /* [nodes] why it is on the host, NULL: it is not */
+    uint32_t *stretch;    /* [nodes] groups cannot cross from one stretch of a side to the next */
+    uint32_t *group_of;   /* [nodes] in e->sel */
+    bool *may_stay;       /* [tensors] */
+    const xg_patterns *library;
+    xg_candidates candidates; /* legal ones */
+    cover best;
+    xg_selection chosen; /* of the best cover; its groups live in a */
+    xg_buf *out;
+} teller;
+
+/* explain_facts.c */
+XG_MUST_USE xg_status xg_teller_init(teller *t, xg_arena *a, const xg_explain *e, xg_buf *out);
+/* INPUT with near names for an unknown one. quiet: XG_NONE and no error. */
+XG_MUST_USE xg_status xg_find_named(xg_ctx *c, const xg_graph *g, const char *name, bool quiet,
+                                    uint32_t *node);
+/* The best cover of those candidates that admit accepts (NULL: all). sel may be NULL. */
+typedef bool (*xg_admit)(void *arg, const uint32_t *node, uint32_t n);
+XG_MUST_USE xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg,
+                                     xg_selection *sel, cover *out);
+/* What surrounds group grp of the selection. */
+xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m,
+                                   const xg_group *grp);
+
+/* explain_text.c */
+const char *xg_node_names(xg_arena *a, const xg_graph *g, const uint32_t *node, uint32_t n);
+/* "3x3 Conv, 56 x 56 x 64 -> 28 x 28 x 128" */
+const char *xg_node_text(xg_arena *a, const xg_graph *g, uint32_t node);
+/* "tile 8 x 28 x 64 of 56 x 56 x 64, 14 of them; maps stay, weights pass; an image a core" */
+const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_parts *p);
+/* Lines of terms, each with the indent before it. */
+void xg_put_terms(teller *t, const xg_group *grp, const xg_cost_terms *c, const char *indent);
+/* Each line of a text with the indent before it. */
+void xg_put_lines(xg_buf *out, const char *indent, const char *text);
+bool xg_group_tiles(const xg_graph *g, const xg_group *grp);
+
+#endif
