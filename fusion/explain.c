@@ -29,7 +29,7 @@ static const char *short_strategy(const overview *o, const xg_group *g) {
     static const char *const splits[] = {"images", "rows", "channels", "one core"};
     const xg_strategy *s = &g->strategy;
     int64_t d[4];
-    xg_dims4(xg_out(o->s->graph, xg_nodep(o->s->graph, g->node[g->nnode - 1]), 0), d);
+    xg_group_dims(o->s->graph, g, d);
     return xg_strf(o->a, "%-13s %-8s %-8s",
                    xg_strf(o->a, "%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s",
                            xg_min(s->tile_h ? s->tile_h : d[1], d[1]),
@@ -45,7 +45,8 @@ static const char *short_strategy(const overview *o, const xg_group *g) {
 static void put_places(const overview *o, const xg_cost_terms *c, xg_buf *b) {
     for (uint32_t k = 0; k < c->parts.nin; k++)
         xg_putf(b, "%s%s", k ? "," : "", place_of(o->s, o->ddr, c->parts.in[k].tensor));
-    xg_putf(b, "->%s", place_of(o->s, o->ddr, c->parts.out.tensor));
+    for (uint32_t k = 0; k < c->parts.nout; k++)
+        xg_putf(b, "%s%s", k ? "," : "->", place_of(o->s, o->ddr, c->parts.out[k].tensor));
 }
 
 static void put_group(overview *o, uint32_t i) {
@@ -53,7 +54,8 @@ static void put_group(overview *o, uint32_t i) {
     const xg_graph *gr = o->s->graph;
     const char *names = xg_node_names(o->a, gr, g->node, g->nnode);
     if (g->where == XG_ON_HOST) {
-        xg_putf(o->out, "%5u  %11s  %6s  %-7s %s: %s\n", i, "-", "-", "host", names, g->host_reason);
+        xg_putf(o->out, "%5u  %11s  %6s  %-7s %s: %s\n", i, "-", "-", "host", names,
+                g->host_reason);
         return;
     }
     if (!xg_group_tiles(gr, g)) {
@@ -63,7 +65,7 @@ static void put_group(overview *o, uint32_t i) {
     }
     xg_cost_terms c;
     xg_buf places = {.arena = o->a};
-    const xg_surroundings env = xg_surroundings_of(o->a, o->s, o->e->m, g);
+    const xg_surroundings env = xg_surroundings_of(o->a, o->s, o->e->m);
     xg_cost_by_term(gr, o->e->m, g, &env, &c);
     if (c.parts.valid) put_places(o, &c, &places);
     xg_putf(o->out, "%5u  %11s  %5.1f%%  %-7s %s %-15s %s (%s)\n", i, digits(o, g->cost_cycles),
@@ -77,16 +79,20 @@ static void put_totals(const overview *o) {
     xg_putf(o->out, "\npredicted  %s cycles, %.4g ms at %g MHz, without the host\n",
             digits(o, o->total), ms, o->e->m->clock_khz / 1000.0);
     if (s->solved)
-        xg_putf(o->out,
-                "solver     value %s (16 x cycles + busy cycles of the DDR), bound %s, gap %.3f %%\n",
-                xg_grouped_digits(o->a, s->value), xg_grouped_digits(o->a, (int64_t)(s->bound + 0.5)),
-                s->value > 0 ? 100.0 * ((double)s->value - s->bound) / (double)s->value : 0.0);
+        xg_putf(
+            o->out,
+            "solver     value %s (16 x cycles + busy cycles of the DDR), bound %s, gap %.3f %%\n",
+            xg_grouped_digits(o->a, s->value), xg_grouped_digits(o->a, (int64_t)(s->bound + 0.5)),
+            s->value > 0 ? 100.0 * ((double)s->value - s->bound) / (double)s->value : 0.0);
     const char *compared = s->note ? strstr(s->note, "simulated cycles: ") : NULL;
     if (compared) xg_putf(o->out, "compared   %s\n", compared);
-    xg_puts(o->out, "\nslowest: the engine (or the DDR) that the others wait for. tile: rows x columns x channels of the "
-                    "result; f: kernel columns\ntaken as channels, p: input channels in parts. stays: what stays on "
-                    "chip while the rest passes. split: over the cores.\nborder: where inputs and the "
-                    "result lie; chip: kept until the last reader. `--node NAME` says why.\n");
+    xg_puts(o->out,
+            "\nslowest: the engine (or the DDR) that the others wait for. tile: rows x columns x "
+            "channels of the "
+            "result; f: kernel columns\ntaken as channels, p: input channels in parts. stays: what "
+            "stays on "
+            "chip while the rest passes. split: over the cores.\nborder: where inputs and the "
+            "result lie; chip: kept until the last reader. `--node NAME` says why.\n");
 }
 
 xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out) {
@@ -98,7 +104,8 @@ xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out) {
         *(g->where == XG_ON_ACCEL ? &o.accel : &o.host) += g->nnode;
         o.groups += g->where == XG_ON_ACCEL;
     }
-    xg_putf(out, "%s on %s, strategy %s: %u nodes in %u groups on the accelerator, %u on the host\n\n",
+    xg_putf(out,
+            "%s on %s, strategy %s: %u nodes in %u groups on the accelerator, %u on the host\n\n",
             s->graph->name && *s->graph->name ? s->graph->name : "model", e->m->name, s->strategy,
             o.accel, o.groups, o.host);
     xg_putf(out, "%5s  %11s  %6s  %-7s %-13s %-8s %-8s %-15s %s\n", "group", "cycles", "share",

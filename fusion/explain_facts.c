@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------
+ */
 
 /* One of the names in "a+b+c". */
 static bool is_part(const char *list, const char *name) {
@@ -73,16 +74,17 @@ xg_status xg_find_named(xg_ctx *c, const xg_graph *g, const char *name, bool qui
     xg_buf b = {.arena = a};
     for (uint32_t i = 0; i < SUGGESTED && near[i].name; i++)
         xg_putf(&b, "%s%s", i ? ", " : "; near: ", near[i].name);
-    xg_status st = xg_error(c, XG_INPUT, "", "the graph has no node or tensor '%s'%s", name,
-                            b.n ? b.p : "");
+    xg_status st =
+        xg_error(c, XG_INPUT, "", "the graph has no node or tensor '%s'%s", name, b.n ? b.p : "");
     xg_arena_free(a);
     return st;
 }
 
-/* ---- covers ------------------------------------------------------------------------------------ */
+/* ---- covers ------------------------------------------------------------------------------------
+ */
 
-xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg,
-                         xg_selection *sel, cover *out) {
+xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg, xg_selection *sel,
+                         cover *out) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_selection own;
     const xg_select_options o = {
@@ -100,17 +102,16 @@ xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg
     return XG_OK;
 }
 
-xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m,
-                                   const xg_group *grp) {
-    const bool *ddr = xg_needs_ddr(sel, a);
-    uint32_t y = xg_nodep(sel->graph, grp->node[grp->nnode - 1])->out[0];
+xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m) {
     return (xg_surroundings){
-        .on_chip = sel->on_chip, .output_to_ddr = ddr[y], .fm_words = m->tile.fm_depth};
+        .on_chip = sel->on_chip, .to_ddr = xg_needs_ddr(sel, a), .fm_words = m->tile.fm_depth};
 }
 
-/* ---- beginning --------------------------------------------------------------------------------- */
+/* ---- beginning ---------------------------------------------------------------------------------
+ */
 
-/* Groups are made within runs of nodes of one side, in the order of the layer-by-layer selection. */
+/* Groups are made within runs of nodes of one side, in the order of the layer-by-layer selection.
+ */
 static xg_status find_stretches(teller *t) {
     xg_selection layers;
     xg_status st = xg_select(t->a, t->g, t->e->m, "layer", &layers);
@@ -121,7 +122,6 @@ static xg_status find_stretches(teller *t) {
         if (i && g->where != layers.group.v[i - 1].where) stretch++;
         t->stretch[g->node[0]] = stretch;
     }
-    t->may_stay = xg_may_stay(&layers, t->e->m, t->a);
     return XG_OK;
 }
 
@@ -148,5 +148,9 @@ xg_status xg_teller_init(teller *t, xg_arena *a, const xg_explain *e, xg_buf *ou
             t->group_of[e->sel->group.v[i].node[k]] = i;
     xg_status st = find_stretches(t);
     if (st == XG_OK) st = find_candidates(t);
-    return st == XG_OK ? xg_solve_cover(t, a, NULL, NULL, &t->chosen, &t->best) : st;
+    if (st == XG_OK) st = xg_solve_cover(t, a, NULL, NULL, &t->chosen, &t->best);
+    if (st != XG_OK) return st;
+    t->could_stay = t->chosen.could_stay;
+    if (!t->could_stay) t->could_stay = xg_newn(a, bool, g->tensor.n + 1);
+    return XG_OK;
 }

@@ -17,10 +17,10 @@ typedef struct teller {
     const xg_graph *g;
     const xg_explain *e;
     xg_uses uses;
-    const char **refused; /* [nodes] why it is on the host, NULL: it is not */
-    uint32_t *stretch;    /* [nodes] groups cannot cross from one stretch of a side to the next */
-    uint32_t *group_of;   /* [nodes] in e->sel */
-    bool *may_stay;       /* [tensors] */
+    const char **refused;   /* [nodes] why it is on the host, NULL: it is not */
+    uint32_t *stretch;      /* [nodes] groups cannot cross from one stretch of a side to the next */
+    uint32_t *group_of;     /* [nodes] in e->sel */
+    const bool *could_stay; /* [tensors] on chip, by the solver */
     const xg_patterns *library;
     xg_candidates candidates; /* legal ones */
     cover best;
@@ -37,9 +37,36 @@ XG_MUST_USE xg_status xg_find_named(xg_ctx *c, const xg_graph *g, const char *na
 typedef bool (*xg_admit)(void *arg, const uint32_t *node, uint32_t n);
 XG_MUST_USE xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg,
                                      xg_selection *sel, cover *out);
-/* What surrounds group grp of the selection. */
-xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m,
-                                   const xg_group *grp);
+/* What surrounds the groups of a selection. */
+xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m);
+
+/* A group that patterns match. */
+typedef struct xg_entry {
+    const char *pattern;
+    uint32_t n;
+    const uint32_t *node;
+    const char *why; /* it cannot be, lines; NULL: it can */
+    xg_fit fit;
+    cover cover; /* the best one with it */
+    bool in_best;
+    xg_group group; /* in that cover */
+    xg_cost_terms terms;
+} xg_entry;
+
+typedef struct xg_entries {
+    XG_VEC(xg_entry);
+} xg_entries;
+/* explain_entries.c. other: XG_NONE, or a node that is in the groups too. */
+void xg_collect_entries(const teller *t, uint32_t node, uint32_t other, xg_entries *all);
+/* Fills in the rest, and sorts: those in the best cover, then by cost, then the impossible ones. */
+XG_MUST_USE xg_status xg_judge_entries(const teller *t, xg_entries *all);
+bool xg_has_node(const uint32_t *node, uint32_t n, uint32_t x);
+
+/* explain_node.c */
+void xg_put_chosen(const teller *t, uint32_t node);
+void xg_put_entries(teller *t, const xg_entries *all);
+/* What a cover costs more than the best one, in words. */
+const char *xg_dearer(const teller *t, const cover *x);
 
 /* explain_text.c */
 const char *xg_node_names(xg_arena *a, const xg_graph *g, const uint32_t *node, uint32_t n);
@@ -48,7 +75,7 @@ const char *xg_node_text(xg_arena *a, const xg_graph *g, uint32_t node);
 /* "tile 8 x 28 x 64 of 56 x 56 x 64, 14 of them; maps stay, weights pass; an image a core" */
 const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_parts *p);
 /* Lines of terms, each with the indent before it. */
-void xg_put_terms(teller *t, const xg_group *grp, const xg_cost_terms *c, const char *indent);
+void xg_put_terms(teller *t, const xg_cost_terms *c, const char *indent);
 /* Each line of a text with the indent before it. */
 void xg_put_lines(xg_buf *out, const char *indent, const char *text);
 bool xg_group_tiles(const xg_graph *g, const xg_group *grp);

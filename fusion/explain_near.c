@@ -1,5 +1,6 @@
 /* Groups around one node that patterns match, whether they are legal or not: a small matcher that
- * grows from the node along the edges of each variant. It can let one condition fail, and says which.
+ * grows from the node along the edges of each variant. It can let one condition fail, and says
+ * which.
  */
 #include "fusion/explain.h"
 
@@ -29,7 +30,8 @@ static const xg_pattern_vertex *vertex_of(const near_search *s, uint32_t k) {
     return &s->p->pattern[s->v->pattern].vertex[s->v->vertex[k]];
 }
 
-/* ---- conditions -------------------------------------------------------------------------------- */
+/* ---- conditions --------------------------------------------------------------------------------
+ */
 
 /* The vertex with its first n conditions; all operators' kinds are its conditions too. */
 static xg_pattern_vertex first_conditions(const xg_pattern_vertex *v, uint32_t n) {
@@ -46,8 +48,9 @@ static xg_pattern_vertex first_conditions(const xg_pattern_vertex *v, uint32_t n
 enum { CONDITIONS = 7 };
 
 static const char *condition_text(const near_search *s, const xg_pattern_vertex *v, uint32_t n) {
-    static const char *const maps[] = {"any", "same", "smaller", "point"},
-                            *const operands[] = {"any", "equal", "repeated"};
+    static const char *const maps[] = {"any", "same", "smaller", "point"}, *const operands[] = {
+                                                                               "any", "equal",
+                                                                               "repeated"};
     switch (n) {
     case 1:
         return xg_strf(s->a, "op: %s", v->ops_text);
@@ -86,8 +89,8 @@ static bool may_stand(const near_search *s, uint32_t k, uint32_t node, const cha
 static bool reads(const xg_graph *g, const xg_node *reader, uint32_t source, uint32_t *operands) {
     uint32_t t = xg_nodep(g, source)->out[0];
     *operands = 0;
-    for (uint32_t o = 0; o < reader->nin && o < 2; o++) *operands |= (uint32_t)(reader->in[o] == t)
-                                                                     << o;
+    for (uint32_t o = 0; o < reader->nin && o < 2; o++)
+        *operands |= (uint32_t)(reader->in[o] == t) << o;
     return *operands != 0;
 }
 
@@ -109,17 +112,21 @@ static bool edge_may_hold(const near_search *s, const xg_pattern_edge *e, const 
     bool link = link_holds(e->link, operands), shape = !e->same || !memcmp(a, b, sizeof a);
     if (link && shape) return true;
     if (!s->almost || *fault || (!link && !shape)) return false;
-    *fault = link ? xg_strf(s->a, "'%s' is repeated over '%s' where the edge %s to %s wants 'shape: same'",
-                            xg_nodep(s->g, from)->name, reader->name, vertex_of(s, e->from)->id,
-                            vertex_of(s, e->to)->id)
-                  : xg_strf(s->a, "'%s' is not the operand of '%s' that the edge %s to %s wants "
-                                  "('operand: %s')",
-                            xg_nodep(s->g, from)->name, reader->name, vertex_of(s, e->from)->id,
-                            vertex_of(s, e->to)->id, links[e->link]);
+    *fault = link
+                 ? xg_strf(s->a,
+                           "'%s' is repeated over '%s' where the edge %s to %s wants 'shape: same'",
+                           xg_nodep(s->g, from)->name, reader->name, vertex_of(s, e->from)->id,
+                           vertex_of(s, e->to)->id)
+                 : xg_strf(s->a,
+                           "'%s' is not the operand of '%s' that the edge %s to %s wants "
+                           "('operand: %s')",
+                           xg_nodep(s->g, from)->name, reader->name, vertex_of(s, e->from)->id,
+                           vertex_of(s, e->to)->id, links[e->link]);
     return true;
 }
 
-/* ---- placing ----------------------------------------------------------------------------------- */
+/* ---- placing -----------------------------------------------------------------------------------
+ */
 
 static void record(near_search *s) {
     xg_near x = {.pattern = s->v->pattern, .fault = s->fault};
@@ -233,7 +240,8 @@ void xg_match_near(xg_arena *a, const xg_graph *g, const xg_patterns *p, uint32_
     }
 }
 
-/* ---- the rules --------------------------------------------------------------------------------- */
+/* ---- the rules ---------------------------------------------------------------------------------
+ */
 
 static bool member(const uint32_t *node, uint32_t n, uint32_t x) {
     for (uint32_t i = 0; i < n; i++)
@@ -245,6 +253,24 @@ static void put_fault(xg_buf *b, const char *text) {
     xg_putf(b, "%s%s", b->n ? "\n" : "", text);
 }
 
+/* Readers of x's result that are not in the set; a result of the set has them all outside. */
+static void check_readers(xg_arena *a, const xg_graph *g, const xg_uses *uses, const uint32_t *node,
+                          uint32_t n, const xg_node *x, xg_buf *b) {
+    uint32_t inside = 0, t = x->out[0], last = XG_NONE;
+    for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++)
+        inside += member(node, n, uses->node[u]);
+    if (!inside) return;
+    if (xg_tensorp(g, t)->is_output)
+        put_fault(b, xg_strf(a, "the result of '%s' is an output of the model", x->name));
+    for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++) {
+        uint32_t reader = uses->node[u];
+        if (!member(node, n, reader) && reader != last)
+            put_fault(b, xg_strf(a, "the result of '%s' is also read outside, by '%s'", x->name,
+                                 xg_nodep(g, reader)->name));
+        last = reader;
+    }
+}
+
 const char *xg_why_no_candidate(xg_arena *a, const xg_graph *g, const char *const *refused,
                                 const uint32_t *node, uint32_t n) {
     xg_buf b = {.arena = a};
@@ -253,14 +279,7 @@ const char *xg_why_no_candidate(xg_arena *a, const xg_graph *g, const char *cons
         const xg_node *x = xg_nodep(g, node[i]);
         if (refused[node[i]])
             put_fault(&b, xg_strf(a, "'%s' runs on the host: %s", x->name, refused[node[i]]));
-        if (i + 1 == n) break;
-        const xg_tensor *t = xg_out(g, x, 0);
-        if (t->is_output)
-            put_fault(&b, xg_strf(a, "the result of '%s' is an output of the model", x->name));
-        for (uint32_t u = uses.first[x->out[0]]; u < uses.first[x->out[0] + 1]; u++)
-            if (!member(node, n, uses.node[u]))
-                put_fault(&b, xg_strf(a, "the result of '%s' is also read outside, by '%s'", x->name,
-                                      xg_nodep(g, uses.node[u])->name));
+        check_readers(a, g, &uses, node, n, x, &b);
     }
     return b.n ? b.p : NULL;
 }

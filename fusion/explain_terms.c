@@ -20,7 +20,8 @@ const char *xg_grouped_digits(xg_arena *a, int64_t v) {
     return s;
 }
 
-/* ---- cost by term ------------------------------------------------------------------------------ */
+/* ---- cost by term ------------------------------------------------------------------------------
+ */
 
 /* The share of the slowest core in a map of d, in units that a core does at once. */
 typedef struct core_share {
@@ -48,8 +49,7 @@ static void input_words(const xg_graph *g, const xg_machine *m, const xg_node *n
         uint32_t lo, hi;
         xg_conv_channel_words(g, n, m->tile.icp, (uint32_t)c,
                               (uint32_t)xg_min(c + m->tile.ocp, out[3]), &lo, &hi);
-        if (folded)
-            lo = 0, hi = (uint32_t)xg_ceil_div(in[3] * xg_node_window(n).kw, m->tile.icp);
+        if (folded) lo = 0, hi = (uint32_t)xg_ceil_div(in[3] * xg_node_window(n).kw, m->tile.icp);
         *words += hi - lo;
     }
 }
@@ -119,15 +119,20 @@ void xg_cost_by_term(const xg_graph *g, const xg_machine *m, const xg_group *grp
         out->chip_in |= (uint32_t)chip << k;
         if (!chip) ddr += p->in[k].ddr;
     }
-    out->chip_out = on && on[p->out.tensor];
-    out->to_ddr = !out->chip_out || env->output_to_ddr;
-    if (out->to_ddr) ddr += p->out.ddr;
+    for (uint32_t k = 0; k < p->nout; k++) {
+        bool chip = on && on[p->out[k].tensor];
+        bool save = !chip || (env->to_ddr && env->to_ddr[p->out[k].tensor]);
+        out->chip_out |= (uint32_t)chip << k;
+        out->to_ddr |= (uint32_t)save << k;
+        if (save) ddr += p->out[k].ddr;
+    }
     out->ddr_busy = (ddr * p->cores >> 16) * p->images;
     split_conv(g, m, grp, out);
     find_slowest(out);
 }
 
-/* ---- room -------------------------------------------------------------------------------------- */
+/* ---- room --------------------------------------------------------------------------------------
+ */
 
 typedef struct point {
     uint64_t cycles;
@@ -178,8 +183,11 @@ static void look(void *arg, const xg_strategy *st) {
     uint32_t mask = 0;
     for (uint32_t k = 0; k < p.nin; k++)
         if (k != p.folded && f->may_stay[p.in[k].tensor]) mask |= 1u << k;
-    xg_estimate_sum(f->m, &p, 0, false, true, f->m->tile.fm_depth, &ddr);
-    xg_estimate_sum(f->m, &p, mask, f->may_stay[p.out.tensor], true, f->m->tile.fm_depth, &chip);
+    uint32_t all = (1u << p.nout) - 1, stays = 0;
+    for (uint32_t k = 0; k < p.nout; k++)
+        if (f->may_stay[p.out[k].tensor]) stays |= 1u << k;
+    xg_estimate_sum(f->m, &p, 0, 0, all, f->m->tile.fm_depth, &ddr);
+    xg_estimate_sum(f->m, &p, mask, stays, all, f->m->tile.fm_depth, &chip);
     f->out->fit_ddr += ddr.fits;
     f->out->fit += ddr.fits || chip.fits;
     if (ddr.fits) xg_push(f->a, &f->point, (point){ddr.cycles, ddr.fm_words});

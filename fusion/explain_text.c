@@ -18,8 +18,7 @@ const char *xg_node_names(xg_arena *a, const xg_graph *g, const uint32_t *node, 
 static const char *shape_text(xg_arena *a, const xg_tensor *t) {
     xg_buf b = {.arena = a};
     if (!t->rank) xg_puts(&b, "scalar");
-    for (uint32_t i = 0; i < t->rank; i++)
-        xg_putf(&b, "%s%" PRId64, i ? " x " : "", t->dim[i]);
+    for (uint32_t i = 0; i < t->rank; i++) xg_putf(&b, "%s%" PRId64, i ? " x " : "", t->dim[i]);
     return b.p;
 }
 
@@ -50,9 +49,10 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     const char *const cores = xg_strf(t->a, "%u cores", t->e->m->cores);
     int64_t d[4];
     xg_buf b = {.arena = t->a};
-    xg_dims4(xg_out(t->g, xg_nodep(t->g, grp->node[grp->nnode - 1]), 0), d);
-    xg_putf(&b, "tile %" PRId64 " x %" PRId64 " x %" PRId64, xg_min(s->tile_h ? s->tile_h : d[1], d[1]),
-            xg_min(s->tile_w ? s->tile_w : d[2], d[2]), xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]));
+    xg_group_dims(t->g, grp, d);
+    xg_putf(&b, "tile %" PRId64 " x %" PRId64 " x %" PRId64,
+            xg_min(s->tile_h ? s->tile_h : d[1], d[1]), xg_min(s->tile_w ? s->tile_w : d[2], d[2]),
+            xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]));
     xg_putf(&b, " of %" PRId64 " x %" PRId64 " x %" PRId64 ", %s step%s an image", d[1], d[2], d[3],
             digits(t, (int64_t)p->times), p->times == 1 ? "" : "s");
     if (s->tile_ic) xg_putf(&b, "; %u input channels at a time", s->tile_ic);
@@ -78,7 +78,10 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
 
 static void put_sum(xg_buf *b, const teller *t, bool *first, int64_t v, const char *what) {
     if (!v) return;
-    xg_putf(b, " %s %s %s", *first ? "=" : v < 0 ? "-" : "+",
+    xg_putf(b, " %s %s %s",
+            *first  ? "="
+            : v < 0 ? "-"
+                    : "+",
             digits(t, *first || v > 0 ? v : -v), what);
     *first = false;
 }
@@ -114,15 +117,21 @@ static void put_load(teller *t, const xg_cost_terms *c, const char *indent) {
 }
 
 static void put_save(teller *t, const xg_cost_terms *c, const char *indent) {
-    const char *name = xg_tensorp(t->g, c->parts.out.tensor)->name;
+    const xg_parts *p = &c->parts;
+    bool first = true;
     xg_putf(t->out, "%sSAVE    %s", indent, digits(t, (int64_t)c->est.save));
-    if (c->to_ddr) xg_putf(t->out, " = %s", name);
-    if (c->chip_out) xg_putf(t->out, "; %s %sstays on chip", name, c->to_ddr ? "also " : "");
+    for (uint32_t k = 0; k < p->nout; k++)
+        if (c->to_ddr >> k & 1)
+            put_sum(t->out, t, &first, (int64_t)(p->out[k].engine * p->images),
+                    xg_tensorp(t->g, p->out[k].tensor)->name);
+    for (uint32_t k = 0; k < p->nout; k++)
+        if (c->chip_out >> k & 1)
+            xg_putf(t->out, "; %s %sstays on chip", xg_tensorp(t->g, p->out[k].tensor)->name,
+                    c->to_ddr >> k & 1 ? "also " : "");
     xg_puts(t->out, "\n");
 }
 
-void xg_put_terms(teller *t, const xg_group *grp, const xg_cost_terms *c, const char *indent) {
-    (void)grp;
+void xg_put_terms(teller *t, const xg_cost_terms *c, const char *indent) {
     put_conv(t, c, indent);
     if (c->est.misc) xg_putf(t->out, "%sMISC    %s\n", indent, digits(t, (int64_t)c->est.misc));
     put_load(t, c, indent);
@@ -130,7 +139,8 @@ void xg_put_terms(teller *t, const xg_group *grp, const xg_cost_terms *c, const 
     xg_putf(t->out, "%sDDR     %s busy: %s bytes of weights, %s of maps\n", indent,
             digits(t, (int64_t)c->ddr_busy), digits(t, (int64_t)c->est.weight_bytes),
             digits(t, (int64_t)c->est.map_bytes));
-    xg_putf(t->out, "%scycles  %s = %s of %s, the slowest, %s %s that nothing hides (fill and drain)\n",
+    xg_putf(t->out,
+            "%scycles  %s = %s of %s, the slowest, %s %s that nothing hides (fill and drain)\n",
             indent, digits(t, (int64_t)c->est.cycles), digits(t, (int64_t)c->slowest_cycles),
             c->slowest, c->not_hidden < 0 ? "-" : "+",
             digits(t, c->not_hidden < 0 ? -c->not_hidden : c->not_hidden));

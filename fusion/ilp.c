@@ -112,6 +112,7 @@ static void take_answer(xg_ilp *s, const bool *column) {
     }
     qsort(chosen.v, chosen.n, sizeof *chosen.v, by_turn);
     for (uint32_t i = 0; i < chosen.n; i++) xg_push(s->a, &out->group, chosen.v[i].g);
+    out->could_stay = s->choice;
     for (uint32_t t = 0; t < s->g->tensor.n; t++)
         out->on_chip[t] = s->choice[t] && !inner[t] && column[s->r_col[s->rep[t]]];
 }

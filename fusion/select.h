@@ -41,9 +41,10 @@ typedef struct xg_selection {
     XG_VEC(xg_group) group; /* in an order in which they can run */
     const char *note;       /* value, bound, gap, or "" */
     bool *on_chip; /* [tensors] stays in the feature-map memory until its last reader; NULL: none */
-    bool solved;   /* "ilp", and value and bound are those of its 0-1 program */
-    int64_t value; /* 16 x predicted cycles + busy cycles of the DDR, of all groups */
-    double bound;  /* no cover by the same candidates has a smaller value */
+    const bool *could_stay; /* [tensors] "ilp": might have stayed on chip; else NULL */
+    bool solved;            /* "ilp", and value and bound are those of its 0-1 program */
+    int64_t value;          /* 16 x predicted cycles + busy cycles of the DDR, of all groups */
+    double bound;           /* no cover by the same candidates has a smaller value */
 } xg_selection;
 
 /* The nodes whose results leave the group: at least one. */
