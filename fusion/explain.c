@@ -78,13 +78,11 @@ static void put_totals(const overview *o) {
     double ms = o->e->m->clock_khz ? (double)o->total / (double)o->e->m->clock_khz : 0;
     xg_putf(o->out, "\npredicted  %s cycles, %.4g ms at %g MHz, without the host\n",
             digits(o, o->total), ms, o->e->m->clock_khz / 1000.0);
-    if (s->solved)
-        xg_putf(
-            o->out,
-            "solver     value %s (16 x cycles + busy cycles of the DDR), bound %s, gap %.3f %%\n",
-            xg_grouped_digits(o->a, s->value), xg_grouped_digits(o->a, (int64_t)(s->bound + 0.5)),
-            s->value > 0 ? 100.0 * ((double)s->value - s->bound) / (double)s->value : 0.0);
-    const char *compared = s->note ? strstr(s->note, "simulated cycles: ") : NULL;
+    const char *note = s->note ? s->note : "";
+    if (!strncmp(note, "ilp: ", 5))
+        xg_putf(o->out, "solver     %.*s (value: 16 x cycles + busy cycles of the DDR)\n",
+                (int)strcspn(note + 5, ";"), note + 5);
+    const char *compared = strstr(note, "simulated cycles: ");
     if (compared) xg_putf(o->out, "compared   %s\n", compared);
     xg_puts(o->out,
             "\nslowest: the engine (or the DDR) that the others wait for. tile: rows x columns x "
