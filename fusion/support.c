@@ -152,6 +152,19 @@ static const char *check_concat(const asker *k) {
     return NULL;
 }
 
+/* A slice whose bytes follow each other in its input, which no other slice made. */
+static bool in_one_piece(const asker *k, const xg_node *slice) {
+    const xg_tensor *x = xg_in(k->g, slice, 0), *y = xg_out(k->g, slice, 0);
+    if (x->producer != XG_NONE && xg_nodep(k->g, x->producer)->op == XG_OP_Slice) return false;
+    bool cut = false; /* on an axis further left: then the ones behind must be whole */
+    for (uint32_t i = 1; i < x->rank; i++) {
+        if (cut && y->dim[i] != x->dim[i]) return false;
+        if (y->dim[i] > 1 && xg_attr_of(slice, XG_ATTR_steps)->is[i] != 1) return false;
+        cut = cut || y->dim[i] > 1;
+    }
+    return true;
+}
+
 static const char *check_view(const asker *k) {
     const xg_tensor *x = xg_in(k->g, k->n, 0), *y = xg_out(k->g, k->n, 0);
     int64_t a[4], b[4];
@@ -162,7 +175,9 @@ static const char *check_view(const asker *k) {
     if (k->n->op == XG_OP_Reshape) {
         const xg_node *before = x->producer == XG_NONE ? NULL : xg_nodep(k->g, x->producer);
         if (a[0] != b[0]) return "it moves elements between images";
-        return before && before->op == XG_OP_Slice ? "it reshapes a slice" : NULL;
+        return before && before->op == XG_OP_Slice && !in_one_piece(k, before)
+                   ? "it reshapes a slice"
+                   : NULL;
     }
     const xg_attr *steps = xg_attr_of(k->n, XG_ATTR_steps);
     for (uint32_t i = 0; i < x->rank; i++)
@@ -172,7 +187,8 @@ static const char *check_view(const asker *k) {
 
 static const char *check_clamp(const asker *k) {
     const xg_tensor *y = xg_out(k->g, k->n, 0);
-    if (!k->m->rq.act_zero_point && (y->quant->zp[0] || xg_in(k->g, k->n, 0)->quant->zp[0]))
+    if (xg_node_tile_kind(k->g, k->n) != XG_TK_LUT && !k->m->rq.act_zero_point &&
+        (y->quant->zp[0] || xg_in(k->g, k->n, 0)->quant->zp[0]))
         return "a map has a zero point and the machine's requantiser has none";
     if (xg_has_attr(k->n, XG_ATTR_lo) && xg_ai(k->n, XG_ATTR_lo) > xg_ai(k->n, XG_ATTR_hi))
         return "its bounds are empty";

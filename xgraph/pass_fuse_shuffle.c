@@ -32,6 +32,38 @@ static bool to_gather(xg_rw *r, uint32_t node) {
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
 
+static int64_t index_at(const xg_tensor *t, int64_t i) {
+    return t->dtype == XG_I64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
+}
+
+/* Gather of indices that are evenly apart: a Slice, and where the index is a scalar a Reshape. */
+static bool to_slice(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Gather) return false;
+    const xg_tensor *x = xg_in(r->g, n, 0), *index = xg_in(r->g, n, 1);
+    if (!index->data || index->rank > 1 || (x->quant && x->quant->axis >= 0)) return false;
+    int64_t axis = xg_ai(n, XG_ATTR_axis), count = xg_tensor_elems(index);
+    int64_t step = count > 1 ? index_at(index, 1) - index_at(index, 0) : 1;
+    if (step < 1) return false;
+    for (int64_t i = 1; i < count; i++)
+        if (index_at(index, i) - index_at(index, i - 1) != step) return false;
+    int64_t start[XG_RANK_MAX] = {0}, steps[XG_RANK_MAX], dim[XG_RANK_MAX];
+    uint32_t rank = x->rank, out = n->out[0], in = n->in[0];
+    for (uint32_t i = 0; i < rank; i++) steps[i] = 1, dim[i] = x->dim[i];
+    start[axis] = index_at(index, 0);
+    steps[axis] = step;
+    dim[axis] = count;
+    xg_tensor y = *xg_out(r->g, n, 0);
+    uint32_t fresh = xg_rw_add(r, XG_OP_Slice, node, &in, 1);
+    xg_set_ais(r->g, xg_nodep(r->g, fresh), XG_ATTR_starts, start, rank);
+    xg_set_ais(r->g, xg_nodep(r->g, fresh), XG_ATTR_steps, steps, rank);
+    xg_set_ais(r->g, xg_nodep(r->g, fresh), XG_ATTR_shape, dim, rank);
+    xg_rw_set_out(r, fresh, y.dtype, y.quant);
+    if (!xg_rw_infer(r, fresh)) return false;
+    uint32_t t = xg_rw_reshape(r, node, xg_rw_out(r, fresh), y.dim, y.rank);
+    return t != XG_NONE && xg_rw_replace(r, out, t);
+}
+
 xg_status xg_pass_fuse_shuffle(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
-    return xg_rw_run(c, g, p, (const xg_rule_fn[]){to_gather, NULL});
+    return xg_rw_run(c, g, p, (const xg_rule_fn[]){to_gather, to_slice, NULL});
 }

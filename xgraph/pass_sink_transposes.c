@@ -219,6 +219,11 @@ static bool same_dims(const xg_tensor *a, const xg_tensor *b, uint32_t but_last)
     return a->rank == b->rank && !memcmp(a->dim, b->dim, (a->rank - but_last) * sizeof *a->dim);
 }
 
+/* The Reshape cuts the last axis into several and leaves the others. */
+static bool splits_last(const xg_tensor *x, const xg_tensor *y) {
+    return y->rank > x->rank && !memcmp(x->dim, y->dim, (x->rank - 1u) * sizeof *x->dim);
+}
+
 /* The source that all Reshaped operands share in shape; constants must lie along a last axis that
  * stays. */
 static const xg_node *common_reshape(const xg_rw *r, const xg_node *n) {
@@ -229,7 +234,7 @@ static const xg_node *common_reshape(const xg_rw *r, const xg_node *n) {
     for (uint32_t k = 0; k < n->nin; k++) {
         const xg_node *t = xg_rw_made_by(r, n->in[k], XG_OP_Reshape);
         if (!t && !concat && xg_rw_const_like(r, n->in[k]) && along_last(xg_in(r->g, n, k), last)) {
-            constants = true;
+            constants = constants || xg_tensor_elems(xg_in(r->g, n, k)) > 1;
             continue;
         }
         if (!t || !xg_in(r->g, t, 0)->rank || !xg_out(r->g, t, 0)->rank) return NULL;
@@ -243,7 +248,22 @@ static const xg_node *common_reshape(const xg_rw *r, const xg_node *n) {
     bool keeps_last = x->dim[x->rank - 1] == y->dim[y->rank - 1];
     if (concat) return keeps_last && xg_ai(n, XG_ATTR_axis) == y->rank - 1 ? first : NULL;
     if (out->rank != y->rank || memcmp(out->dim, y->dim, y->rank * sizeof *y->dim)) return NULL;
-    return keeps_last || !constants ? first : NULL;
+    return keeps_last || !constants || splits_last(x, y) ? first : NULL;
+}
+
+/* A constant along the last axis of `was` elements, for one of `is` that was cut into several: it
+ * repeats. */
+static uint32_t spread_constant(xg_rw *r, uint32_t node, uint32_t tensor, int64_t is) {
+    xg_tensor t = r->g->tensor.v[tensor];
+    int64_t n = xg_tensor_elems(&t);
+    if (n == 1 || n == is) return xg_rw_reshaped(r, node, tensor, &n, 1);
+    size_t bytes = (size_t)n * xg_dtype_bytes(t.dtype);
+    if (!t.data || (t.quant && t.quant->axis >= 0)) return XG_NONE;
+    uint8_t *data = xg_alloc_array(r->a, (size_t)(is / n), bytes);
+    for (int64_t i = 0; i < is / n; i++) memcpy(data + (size_t)i * bytes, t.data, bytes);
+    uint32_t out = xg_rw_const(r, t.name, t.dtype, 1, &is, data, t.quant);
+    r->g->tensor.v[out].onnx = t.onnx;
+    return out;
 }
 
 static bool reshape_through_several(xg_rw *r, uint32_t node) {
@@ -258,13 +278,12 @@ static bool reshape_through_several(xg_rw *r, uint32_t node) {
             if (a->dim[a->rank - 1] != b->dim[b->rank - 1]) return false;
         }
     uint32_t nin = n->nin, out = n->out[0], *in = xg_newn(r->tmp, uint32_t, nin);
-    int64_t last = xg_in(r->g, t, 0)->rank - 1;
+    int64_t last = xg_in(r->g, t, 0)->rank - 1, width = xg_in(r->g, t, 0)->dim[last];
     for (uint32_t k = 0; k < nin; k++) {
         n = xg_nodep(r->g, node);
         const xg_node *own = xg_rw_made_by(r, n->in[k], XG_OP_Reshape);
         in[k] = own ? own->in[0] : n->in[k];
-        int64_t elems = xg_tensor_elems(&r->g->tensor.v[in[k]]);
-        if (!own) in[k] = xg_rw_reshaped(r, node, in[k], &elems, 1);
+        if (!own) in[k] = spread_constant(r, node, in[k], width);
         if (in[k] == XG_NONE) return false;
     }
     xg_op op = (xg_op)xg_nodep(r->g, node)->op;
@@ -276,14 +295,44 @@ static bool reshape_through_several(xg_rw *r, uint32_t node) {
     return behind_reshape(r, node, fresh, &shape, out);
 }
 
+/* A map turned to NCHW and flattened to [N,C,HW], as detection heads do: flattened to [N,HW,C] and
+ * then turned, so that the Transpose goes on moving. */
+static bool reshape_before_transpose(xg_rw *r, uint32_t node) {
+    static const int64_t swap[3] = {0, 2, 1};
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Reshape) return false;
+    const xg_node *t = xg_rw_made_by(r, n->in[0], XG_OP_Transpose);
+    if (!t || !is_perm(xg_attr_of(t, XG_ATTR_perm), to_nchw)) return false;
+    xg_tensor x = *xg_in(r->g, t, 0), y = *xg_out(r->g, n, 0);
+    if (y.rank != 3 || y.dim[0] != x.dim[0] || y.dim[1] != x.dim[3] || !per_tensor(&x))
+        return false;
+    int64_t flat[3] = {y.dim[0], y.dim[2], y.dim[1]};
+    uint32_t out = n->out[0], in = xg_rw_reshape(r, node, t->in[0], flat, 3);
+    if (in == XG_NONE) return false;
+    uint32_t turned = xg_rw_transpose(r, node, in, swap);
+    return turned != XG_NONE && xg_rw_replace(r, out, turned);
+}
+
 /* ---- up ---- */
 
+/* All that read it are Transposes from NCHW to NHWC. */
+static bool only_turned(const xg_rw *r, uint32_t tensor) {
+    uint32_t turns = 0;
+    for (uint32_t i = 0; i < r->g->node.n; i++) {
+        const xg_node *n = xg_nodep(r->g, i);
+        turns += !r->dead.v[i] && n->op == XG_OP_Transpose && n->in[0] == tensor &&
+                 is_perm(xg_attr_of(n, XG_ATTR_perm), to_nhwc);
+    }
+    return turns == xg_rw_uses(r, tensor);
+}
+
 /* What a Transpose(NCHW to NHWC) moves up through: Dequantize always (the copy is free), functions
- * of one element and Pad when nothing else reads them. */
+ * of one element and Pad when nothing else reads them, Slice when nothing reads it otherwise. */
 static const xg_node *above(const xg_rw *r, const xg_node *n) {
     const xg_node *m = xg_rw_made_by(r, n->in[0], XG_OP_COUNT);
     if (!m || !per_tensor(xg_in(r->g, m, 0)) || !per_tensor(xg_out(r->g, m, 0))) return NULL;
     if (m->op == XG_OP_Dequantize) return xg_in(r->g, m, 0)->data ? NULL : m;
+    if (m->op == XG_OP_Slice) return only_turned(r, n->in[0]) ? m : NULL;
     bool passes = xg_op_is_unary(m->op) || m->op == XG_OP_Pad;
     return passes && xg_rw_uses(r, n->in[0]) == 1 ? m : NULL;
 }
@@ -299,9 +348,32 @@ static bool transpose_up(xg_rw *r, uint32_t node) {
     if (t == XG_NONE) return false;
     uint32_t fresh = xg_rw_add(r, (xg_op)xg_nodep(r->g, mi)->op, mi, &t, 1);
     xg_rw_copy_attrs(r, mi, fresh);
-    if (xg_nodep(r->g, fresh)->op == XG_OP_Pad)
-        remap_list(r, xg_nodep(r->g, fresh), XG_ATTR_pads,
-                   xg_attr_of(xg_nodep(r->g, mi), XG_ATTR_pads), to_nchw, 4);
+    if (moves_axes(xg_nodep(r->g, fresh)->op)) remap_axes(r, mi, fresh, to_nchw, 4);
+    xg_rw_set_out(r, fresh, y.dtype, y.quant);
+    return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
+}
+
+/* Up through a Concat of pieces (slices of a graph input, say), so that each is turned where it
+ * comes from. */
+static bool transpose_up_concat(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Transpose || !is_perm(xg_attr_of(n, XG_ATTR_perm), to_nhwc)) return false;
+    const xg_node *m = xg_rw_made_by(r, n->in[0], XG_OP_Concat);
+    if (!m || xg_rw_uses(r, n->in[0]) != 1) return false;
+    for (uint32_t k = 0; k < m->nin; k++) {
+        const xg_node *slice = xg_rw_made_by(r, m->in[k], XG_OP_Slice);
+        if (!slice || !per_tensor(xg_in(r->g, m, k))) return false;
+    }
+    uint32_t out = n->out[0], nin = m->nin, mi = r->g->tensor.v[n->in[0]].producer,
+             *in = xg_newn(r->tmp, uint32_t, nin);
+    int64_t axis = to_nchw[xg_ai(m, XG_ATTR_axis)];
+    xg_tensor y = *xg_out(r->g, n, 0);
+    for (uint32_t k = 0; k < nin; k++) {
+        in[k] = xg_rw_transpose(r, node, xg_nodep(r->g, mi)->in[k], to_nhwc);
+        if (in[k] == XG_NONE) return false;
+    }
+    uint32_t fresh = xg_rw_add(r, XG_OP_Concat, mi, in, nin);
+    xg_set_ai(xg_nodep(r->g, fresh), XG_ATTR_axis, axis);
     xg_rw_set_out(r, fresh, y.dtype, y.quant);
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));
 }
@@ -309,7 +381,8 @@ static bool transpose_up(xg_rw *r, uint32_t node) {
 bool xg_rule_sink(xg_rw *r, uint32_t node) {
     return transpose_through_one(r, node) || reshape_through_one(r, node) ||
            transpose_through_several(r, node) || reshape_through_several(r, node) ||
-           transpose_up(r, node);
+           reshape_before_transpose(r, node) || transpose_up(r, node) ||
+           transpose_up_concat(r, node);
 }
 
 xg_status xg_pass_sink_transposes(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {

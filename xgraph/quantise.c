@@ -86,6 +86,7 @@ static bool may_follow(uint16_t op) {
     case XG_OP_Reshape:
     case XG_OP_Transpose:
     case XG_OP_Gather:
+    case XG_OP_Resize:
         return true;
     default:
         return is_unary(op);
@@ -93,7 +94,7 @@ static bool may_follow(uint16_t op) {
 }
 
 static uint32_t data_inputs(const xg_node *n) {
-    return n->op == XG_OP_Conv || n->op == XG_OP_Gather ? 1 : n->nin;
+    return n->op == XG_OP_Conv || n->op == XG_OP_Gather || n->op == XG_OP_Resize ? 1 : n->nin;
 }
 
 static bool follows(const work *w, const xg_node *n) {

@@ -53,6 +53,7 @@ static bool takes_any_scale(uint16_t op) {
     case XG_OP_Transpose:
     case XG_OP_Slice:
     case XG_OP_Gather:
+    case XG_OP_Resize:
     case XG_OP_Sub:
     case XG_OP_Div:
     case XG_OP_Min:
@@ -74,7 +75,9 @@ static bool is_dense_conv(const xg_graph *g, const xg_node *n) {
 
 /* Inputs that are activations: not Conv's weights and bias, not tables and indices. */
 static uint32_t data_inputs(const xg_node *n) {
-    return n->op == XG_OP_Conv || n->op == XG_OP_Lut || n->op == XG_OP_Gather ? 1 : n->nin;
+    bool one =
+        n->op == XG_OP_Conv || n->op == XG_OP_Lut || n->op == XG_OP_Gather || n->op == XG_OP_Resize;
+    return one ? 1 : n->nin;
 }
 
 static bool act_quant_fits(const xg_rqrec *r, const xg_quant *q) {
