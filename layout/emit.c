@@ -1,8 +1,9 @@
 /* Tasks of one core -> instructions, with a map row for every slice that a task leaves somewhere.
  */
-#include "layout/plan_types.h"
+#include "layout/order.h"
 
 #include "isa/tile.h"
+#include "isa/timing.h"
 
 #include <string.h>
 
@@ -563,6 +564,40 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
         break;
     }
     return XG_INTERNAL;
+}
+
+/* Cycles of a transfer when all cores move data. */
+static uint64_t shared_cycles(const xg_machine *m, const xg_cost *c) {
+    uint64_t ddr = xg_time_ddr_x65536(m, c->ddr_bytes, c->ddr_bursts) * m->cores >> 16;
+    return (uint64_t)xg_max((int64_t)c->cycles, (int64_t)(c->ddr_setup + ddr));
+}
+
+/* What the emitted instructions cost. */
+static xg_task_cost cost_of(const emitter *e, xg_regs *regs) {
+    const xg_family *f = e->m->family;
+    xg_task_cost sum = {0};
+    for (uint32_t i = 0; i < e->inst.n; i++) {
+        xg_cost c;
+        xg_regs_track(f, regs, &e->inst.v[i]);
+        f->cost(e->m, regs, &e->inst.v[i], &c);
+        sum.engine = f->inst[e->inst.v[i].op].engine;
+        sum.cycles += c.ddr_bytes ? shared_cycles(e->m, &c) : c.cycles;
+    }
+    return sum;
+}
+
+xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
+                        xg_task_cost *cost) {
+    emitter *e = xg_new(a, emitter);
+    xg_regs *regs = xg_new(a, xg_regs);
+    *e = (emitter){.p = p, .g = p->graph, .m = p->machine, .arena = a, .core = core};
+    for (uint32_t i = first; i < core->task.n; i++) {
+        xg_status st = emit_task(e, &core->task.v[i]);
+        if (st != XG_OK) return st;
+        cost[i - first] = cost_of(e, regs);
+        e->inst.n = 0;
+    }
+    return XG_OK;
 }
 
 xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t core,

@@ -82,6 +82,34 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
     mk->p->region_bytes[XG_REG_CONST] = const_bytes;
 }
 
+/* Addresses for the group's buffers. Where room is short, results of several tiles side by side
+ * compete with loads ahead of time: both ways are tried. */
+static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task, uint32_t from) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(mk->p->arena));
+    uint32_t *wish = xg_newn(tmp, uint32_t, core->buffer.n - from + 1), best = XG_NONE, last = 0;
+    uint64_t least = UINT64_MAX;
+    xg_status st = XG_OK;
+    for (uint32_t b = from; b < core->buffer.n; b++) wish[b - from] = core->buffer.v[b].ahead;
+    for (uint32_t way = 0; way < 2; way++) {
+        uint64_t cycles = 0;
+        for (uint32_t b = from; b < core->buffer.n; b++) {
+            xg_buffer *x = &core->buffer.v[b];
+            x->ahead = way == 1 && x->made ? 0 : wish[b - from];
+        }
+        last = way;
+        st = xg_alloc_buffers(mk->p, core, from);
+        if (st == XG_OK) st = xg_task_span(mk->p, core, task, &cycles);
+        if (st == XG_OK && cycles < least) least = cycles, best = way;
+        if (st != XG_OK && st != XG_LIMIT) break;
+    }
+    if (best != XG_NONE && best != last) {
+        for (uint32_t b = from; b < core->buffer.n; b++) core->buffer.v[b].ahead = wish[b - from];
+        st = xg_alloc_buffers(mk->p, core, from);
+    }
+    xg_arena_free(tmp);
+    return best == XG_NONE && st == XG_OK ? XG_LIMIT : st;
+}
+
 static xg_status try_group(maker *mk, uint32_t gi) {
     const xg_group *g = &mk->p->sel->group.v[gi];
     for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
@@ -105,9 +133,9 @@ static xg_status try_group(maker *mk, uint32_t gi) {
                          .piece = XG_NONE};
             xg_push(mk->p->arena, &b->core->task, t);
         }
-        uint32_t from = b->core->buffer.n;
+        uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
-        if (st == XG_OK) st = xg_alloc_buffers(mk->p, b->core, from);
+        if (st == XG_OK) st = place_group(mk, b->core, task, from);
         if (st != XG_OK) return st;
     }
     return XG_OK;
@@ -222,7 +250,7 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
         mk->builder[c] = (xg_task_builder){
             .plan = p, .core = &seg.core[c], .stage = 64, .staying = staying_none(p)};
     mk->signals = 0;
-    for (uint32_t r = 0; r < rounds(mk, first, last); r++)
+    for (uint32_t r = 0; r < rounds(mk, first, last); r++) {
         for (uint32_t gi = first; gi < last; gi++) {
             if (r && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
             for (uint32_t c = 0; c < p->machine->cores; c++)
@@ -231,8 +259,9 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
             if (st != XG_OK) return st;
             release(mk, gi);
         }
-    for (uint32_t t = 0; t < p->graph->tensor.n; t++)
-        for (uint32_t c = 0; c < p->machine->cores; c++) release_buffer(&mk->builder[c], t);
+        for (uint32_t t = 0; t < p->graph->tensor.n; t++) /* last read after this segment */
+            for (uint32_t c = 0; c < p->machine->cores; c++) release_buffer(&mk->builder[c], t);
+    }
     xg_plan_step step = {true, p->segment.n, first, last};
     xg_push(p->arena, &p->segment, seg);
     xg_push(p->arena, &p->step, step);
@@ -333,6 +362,7 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         uint32_t victim, apart;
         xg_status st = make_once(p, &victim, &apart);
         *out = p;
+        if (st == XG_OK) return xg_order_tasks(p);
         if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
         if (apart != XG_NONE) {
             take_apart(p, sel, apart);

@@ -53,6 +53,7 @@ typedef struct xg_buffer {
     uint32_t offset;       /* words from the parent's address */
     uint32_t fold; /* 1: kernel columns are channels (xg_folded); s has output columns and kw * C
                       channels */
+    bool made;     /* by a compute task, not loaded */
     bool stays;    /* a whole tensor that later groups read: placed from the top of the memory */
 } xg_buffer;
 
@@ -136,6 +137,12 @@ void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi);
 /* alloc.c: addresses of the buffers from number `from` on. LIMIT (no diagnostic) when they do not
  * fit. */
 XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from);
+/* order.c: puts the tasks of all cores in the order that keeps the engines busiest; long ones are
+ * cut into row groups. */
+XG_MUST_USE xg_status xg_order_tasks(xg_plan *p);
+/* order.c: cycles of the tasks from number `first` on, alone, as that order would take them. */
+XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
+                                   uint64_t *cycles);
 /* pack.c: bytes of all pieces. */
 XG_MUST_USE xg_status xg_pack_pieces(const xg_plan *p, xg_arena *a, uint8_t **bytes);
 /* The 256 entries of a Lut or Clip node, or of the table that requantises concat operand `operand`.

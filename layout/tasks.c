@@ -488,7 +488,9 @@ static uint32_t result_buffer(gen *g, uint32_t k) {
         l->buffer = add_buffer(g, part, g->b->stage + 1);
         buffer_at(g, l->buffer)->parent = parent;
     } else {
-        l->buffer = add_map_buffer(g, n->out[0], &l->need, l->il, g->b->stage + 1, 0);
+        uint32_t ahead = (uint32_t)xg_clamp(g->stages_in_tile, 2, PREFETCH);
+        l->buffer = add_map_buffer(g, n->out[0], &l->need, l->il, g->b->stage + 1, ahead);
+        buffer_at(g, l->buffer)->made = true;
     }
     return l->buffer;
 }

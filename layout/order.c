@@ -1,0 +1,222 @@
+/* Tasks in the order in which busy engines would take them.
+ *
+ * The generator writes group after group and tile after tile. Here long compute tasks are cut into
+ * row groups, and each core's tasks are put in the order of a simulated run in which an engine that
+ * becomes free takes the first task, in the old order, whose predecessors are finished: a
+ * convolution of the next tile goes ahead while this tile's depthwise part is being computed, a
+ * pooling branch runs beside the convolutions of the other branches, weights come as early as
+ * their memory is free. Addresses are not changed, so the result of the program is not either.
+ */
+#include "layout/order.h"
+
+#include "isa/tile.h"
+
+#include <string.h>
+
+enum { E = XG_ENGINES_MAX, LONG_CYCLES = 512 };
+
+typedef struct heap {
+    uint32_t *v;
+    uint32_t n;
+} heap;
+
+static void heap_push(heap *h, uint32_t x) {
+    uint32_t i = h->n++;
+    for (; i && h->v[(i - 1) / 2] > x; i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
+    h->v[i] = x;
+}
+
+static uint32_t heap_pop(heap *h) {
+    uint32_t top = h->v[0], x = h->v[--h->n], i = 0;
+    for (;;) {
+        uint32_t k = 2 * i + 1;
+        if (k >= h->n) break;
+        if (k + 1 < h->n && h->v[k + 1] < h->v[k]) k++;
+        if (h->v[k] >= x) break;
+        h->v[i] = h->v[k];
+        i = k;
+    }
+    h->v[i] = x;
+    return top;
+}
+
+/* ---- cutting
+ * ------------------------------------------------------------------------------------------ */
+
+static bool may_cut(const xg_plan *p, const xg_task *t, uint64_t cycles) {
+    bool compute = t->kind == XG_TASK_CONV || t->kind == XG_TASK_POOL || t->kind == XG_TASK_ELEW ||
+                   t->kind == XG_TASK_LUT;
+    if (!compute || t->psum != XG_NONE || cycles < LONG_CYCLES) return false;
+    if (xg_nodep(p->graph, t->node)->op == XG_OP_Concat) return false;
+    return t->s.h1 - t->s.h0 > p->machine->tile.pp;
+}
+
+/* Rows of the parts: whole row groups of both engines. */
+static uint32_t cut_rows(const xg_machine *m) {
+    uint32_t unit = m->tile.pp;
+    while (unit % m->tile.misc_rows) unit += m->tile.pp;
+    return unit;
+}
+
+static void cut_tasks(xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
+    uint32_t rows = cut_rows(p->machine), n = core->task.n;
+    xg_core_plan cut = {.task = {0}};
+    xg_reserve(p->arena, &cut.task, n + n / 2 + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        xg_task t = core->task.v[i];
+        uint32_t end = t.s.h1;
+        if (may_cut(p, &t, cost[i].cycles))
+            for (; end - t.s.h0 > rows; t.s.h0 += rows) {
+                xg_task part = t;
+                part.s.h1 = t.s.h0 + rows;
+                xg_push(p->arena, &cut.task, part);
+            }
+        xg_push(p->arena, &cut.task, t);
+    }
+    memcpy(&core->task, &cut.task, sizeof cut.task);
+}
+
+/* ---- the simulated run
+ * ---------------------------------------------------------------------------------------- */
+
+typedef struct run {
+    const xg_task_cost *cost;
+    xg_task_order *o;
+    uint32_t n;
+    heap ready[E];
+    uint32_t running[E];
+    uint64_t until[E], now;
+    uint32_t *stack;
+    uint32_t *order, done;
+} run;
+
+/* A finished node lets others begin; buffers' nodes take no time. */
+static void release(run *r, uint32_t node) {
+    uint32_t depth = 0;
+    r->stack[depth++] = node;
+    while (depth) {
+        uint32_t k = r->stack[--depth];
+        for (uint32_t e = r->o->first[k]; e < r->o->first[k + 1]; e++) {
+            uint32_t to = r->o->to[e];
+            if (--r->o->pending[to]) continue;
+            if (to < r->n)
+                heap_push(&r->ready[r->cost[to].engine], to);
+            else
+                r->stack[depth++] = to;
+        }
+    }
+}
+
+static void begin(run *r) {
+    uint32_t roots = 0, *root = r->stack + r->o->nnode + 1;
+    for (uint32_t k = 0; k < r->o->nnode; k++)
+        if (!r->o->pending[k]) root[roots++] = k;
+    for (uint32_t i = 0; i < roots; i++) {
+        if (root[i] < r->n)
+            heap_push(&r->ready[r->cost[root[i]].engine], root[i]);
+        else
+            release(r, root[i]);
+    }
+}
+
+static bool advance(run *r) {
+    uint64_t next = UINT64_MAX;
+    for (uint32_t e = 0; e < E; e++) {
+        if (r->running[e] == XG_NONE && r->ready[e].n) {
+            uint32_t t = heap_pop(&r->ready[e]);
+            r->running[e] = t;
+            r->until[e] = r->now + r->cost[t].cycles;
+            r->order[r->done++] = t;
+        }
+        if (r->running[e] != XG_NONE && r->until[e] < next) next = r->until[e];
+    }
+    if (next == UINT64_MAX) return false;
+    r->now = next;
+    for (uint32_t e = 0; e < E; e++)
+        if (r->running[e] != XG_NONE && r->until[e] == next) {
+            uint32_t t = r->running[e];
+            r->running[e] = XG_NONE;
+            release(r, t);
+        }
+    return true;
+}
+
+/* order[k]: the task that comes k-th. Returns the cycles; UINT64_MAX when not all of them can run
+ * (never, in a correct plan). */
+static uint64_t simulate(xg_arena *a, const xg_task_cost *cost, uint32_t n, xg_task_order *o,
+                         uint32_t *order) {
+    run r = {.cost = cost, .o = o, .n = n, .order = order};
+    r.stack = xg_newn(a, uint32_t, 2 * (size_t)o->nnode + 2);
+    for (uint32_t e = 0; e < E; e++)
+        r.ready[e].v = xg_newn(a, uint32_t, n + 1), r.running[e] = XG_NONE;
+    begin(&r);
+    while (advance(&r)) {
+    }
+    return r.done == n ? r.now : UINT64_MAX;
+}
+
+/* ---- the new order
+ * -------------------------------------------------------------------------------------------- */
+
+static void touch(xg_core_plan *core, uint32_t buf, uint32_t task) {
+    for (; buf != XG_NONE; buf = core->buffer.v[buf].parent) {
+        xg_buffer *b = &core->buffer.v[buf];
+        if (b->first == UINT32_MAX) b->first = task;
+        b->last = task;
+    }
+}
+
+static void renew_lives(xg_core_plan *core) {
+    for (uint32_t b = 0; b < core->buffer.n; b++) core->buffer.v[b].first = UINT32_MAX;
+    for (uint32_t i = 0; i < core->task.n; i++) {
+        const xg_task *t = &core->task.v[i];
+        const uint32_t used[] = {t->in, t->in2, t->w, t->p, t->out, t->psum};
+        for (uint32_t k = 0; k < XG_COUNT(used); k++) touch(core, used[k], i);
+    }
+    for (uint32_t b = 0; b < core->buffer.n; b++) /* asked for, never used */
+        if (core->buffer.v[b].first == UINT32_MAX)
+            core->buffer.v[b].first = core->buffer.v[b].last = 0;
+}
+
+static xg_status order_core(xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
+    xg_task_cost *cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
+    xg_status st = xg_task_costs(p, core, 0, tmp, cost);
+    if (st != XG_OK) return st;
+    cut_tasks(p, core, cost);
+    uint32_t n = core->task.n, *order = xg_newn(tmp, uint32_t, n + 1);
+    cost = xg_newn(tmp, xg_task_cost, n + 1);
+    st = xg_task_costs(p, core, 0, tmp, cost);
+    if (st != XG_OK) return st;
+    xg_task_order o;
+    xg_task_depend(p, core, 0, tmp, &o);
+    if (simulate(tmp, cost, n, &o, order) == UINT64_MAX) return XG_INTERNAL;
+    xg_task *was = xg_memdup(tmp, core->task.v, n * sizeof *was);
+    for (uint32_t k = 0; k < n; k++) core->task.v[k] = was[order[k]];
+    renew_lives(core);
+    return XG_OK;
+}
+
+xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
+                       uint64_t *cycles) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
+    uint32_t n = core->task.n - first, *order = xg_newn(tmp, uint32_t, n + 1);
+    xg_task_cost *cost = xg_newn(tmp, xg_task_cost, n + 1);
+    xg_status st = xg_task_costs(p, core, first, tmp, cost);
+    if (st == XG_OK) {
+        xg_task_order o;
+        xg_task_depend(p, core, first, tmp, &o);
+        *cycles = simulate(tmp, cost, n, &o, order);
+    }
+    xg_arena_free(tmp);
+    return st;
+}
+
+xg_status xg_order_tasks(xg_plan *p) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
+    xg_status st = XG_OK;
+    for (uint32_t s = 0; s < p->segment.n && st == XG_OK; s++)
+        for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++)
+            st = order_core(p, &p->segment.v[s].core[c], tmp);
+    xg_arena_free(tmp);
+    return st;
+}

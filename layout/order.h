@@ -1,0 +1,38 @@
+/* Order of the tasks of one core: who must come after whom, and the order in which the engines
+ * would take them.
+ *
+ * Nodes of the graph: tasks [0, n), then for each buffer b of the core one node that comes before
+ * all its tasks and one that comes after them. Parts of a buffer count as the buffer.
+ */
+#ifndef XG_ORDER_H
+#define XG_ORDER_H
+
+#include "layout/plan_types.h"
+
+typedef struct xg_task_order {
+    uint32_t nnode;
+    uint32_t *first, *to; /* node k comes before to[first[k] .. first[k + 1]) */
+    uint32_t *pending;    /* [nnode] how many come before it */
+} xg_task_order;
+
+static inline uint32_t xg_order_open(uint32_t ntask, uint32_t buffer) {
+    return ntask + 2 * buffer;
+}
+static inline uint32_t xg_order_close(uint32_t ntask, uint32_t buffer) {
+    return ntask + 2 * buffer + 1;
+}
+
+/* emit.c: engine and cycles of each task's instructions, for the tasks from number `first` on;
+ * cores that move data at the same time get equal parts of the DDR. */
+typedef struct xg_task_cost {
+    uint64_t cycles;
+    uint8_t engine;
+} xg_task_cost;
+XG_MUST_USE xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t first,
+                                    xg_arena *a, xg_task_cost *cost);
+/* depend.c. The tasks from number `first` on (numbered from 0 here); in their present order they
+ * must be a correct program, with addresses. */
+void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
+                    xg_task_order *out);
+
+#endif
