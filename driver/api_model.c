@@ -72,6 +72,10 @@ static void put_texts(const xgc_model_options *o, xg_buf *b) {
         xg_puts(b, " keep-float=");
         put_value(b, o->keep_float[i]);
     }
+    for (size_t i = 0; i < o->nkeep_int16; i++) {
+        xg_puts(b, " keep-int16=");
+        put_value(b, o->keep_int16[i]);
+    }
     if (o->image_crop) xg_puts(b, " crop");
     if (o->image_bgr) xg_puts(b, " bgr");
 }
@@ -97,8 +101,8 @@ static xg_status record(xg_arena *a, const xgc_model_options *o, const char **ou
 }
 
 typedef struct {
-    const char **shape, **keep_float;
-    size_t nshape, nkeep_float;
+    const char **shape, **keep_float, **keep_int16;
+    size_t nshape, nkeep_float, nkeep_int16;
 } lists;
 
 /* True when the word is one of the text options, which the caller's own value beats. */
@@ -128,6 +132,8 @@ static xg_status take_word(xg_arena *a, xgc_model_options *o, lists *s, const ch
         o->image_bgr = true;
     else if (!strcmp(word, "keep-float") && value && o->nkeep_float == 0)
         s->keep_float[s->nkeep_float++] = value_text(a, value, strlen(value));
+    else if (!strcmp(word, "keep-int16") && value && o->nkeep_int16 == 0)
+        s->keep_int16[s->nkeep_int16++] = value_text(a, value, strlen(value));
     else if ((!strcmp(word, "calib") || !strcmp(word, "calib-table")) && value && !o->calibration &&
              !o->calibration_table) {
         if (strcmp(word, "calib") || !is_random(value))
@@ -144,7 +150,9 @@ static xg_status take_word(xg_arena *a, xgc_model_options *o, lists *s, const ch
 static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
     const char *p = o->recorded ? o->recorded : "";
     size_t most = strlen(p) / 2 + 1;
-    lists s = {xg_newn(a, const char *, most), xg_newn(a, const char *, most), 0, 0};
+    lists s = {.shape = xg_newn(a, const char *, most),
+               .keep_float = xg_newn(a, const char *, most),
+               .keep_int16 = xg_newn(a, const char *, most)};
     while (*p) {
         size_t n = strcspn(p, " ");
         xg_status st = n ? take_word(a, o, &s, p, n) : XG_OK;
@@ -159,6 +167,10 @@ static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
     if (s.nkeep_float) {
         o->keep_float = s.keep_float;
         o->nkeep_float = s.nkeep_float;
+    }
+    if (s.nkeep_int16) {
+        o->keep_int16 = s.keep_int16;
+        o->nkeep_int16 = s.nkeep_int16;
     }
     return XG_OK;
 }

@@ -92,6 +92,8 @@ xgc_model_options model_options(const cli *c) {
         .bias_correction = c->o.bias_correction,
         .keep_float = c->o.keep_float.v,
         .nkeep_float = c->o.keep_float.n,
+        .keep_int16 = c->o.keep_int16.v,
+        .nkeep_int16 = c->o.keep_int16.n,
         .image_mean = c->o.mean,
         .image_std = c->o.std,
         .image_crop = c->o.crop,

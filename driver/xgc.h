@@ -148,8 +148,11 @@ typedef struct xgc_model_options {
     const char *calibration_method; /* "mse" (default), "minmax", "percentile[:P]", "entropy" */
     const char *equalise; /* "on", "off"; NULL: on for machines with one weight scale a tensor */
     const char *bias_correction;   /* "on", "off"; NULL: on where there are inputs */
-    const char *const *keep_float; /* nodes of a float model that stay f32, on the host */
+    const char *const *keep_float; /* nodes of a float model that stay f32, on the host; names may
+                                      have wildcards: * ? [a-z] */
     size_t nkeep_float;
+    const char *const *keep_int16; /* nodes that read and make 16-bit activations, on the host */
+    size_t nkeep_int16;
     const char *image_mean, *image_std; /* of pictures' values 0..255: one number or one a channel,
                                            "123.7,116.3,103.5"; without: values / 255 */
     bool image_crop, image_bgr;         /* cut the middle instead of stretching; blue first */

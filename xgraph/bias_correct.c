@@ -1,5 +1,7 @@
 #include "xgraph/bias_correct.h"
 
+#include "xgraph/reals.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -20,12 +22,6 @@ typedef struct work {
     double **mean;     /* [pairs]: sum over the sets, then mean: [taps][channels] of from's input */
 } work;
 
-static float real_at(const xg_tensor *t, const void *data, int64_t i) {
-    if (t->dtype == XG_F32) return ((const float *)data)[i];
-    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
-    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
-}
-
 static bool in_map(int64_t v, int64_t size) {
     return v >= 0 && v < size;
 }
@@ -44,7 +40,7 @@ static void add_inputs(const xg_graph *g, const xg_node *n, const void *data, do
                     int64_t ix = ox * w.sw - w.pl + k % w.kw * w.dw;
                     if (!in_map(iy, x->dim[1]) || !in_map(ix, x->dim[2])) continue;
                     int64_t at = ((b * x->dim[1] + iy) * x->dim[2] + ix) * ch;
-                    for (int64_t c = 0; c < ch; c++) sum[k * ch + c] += real_at(x, data, at + c);
+                    for (int64_t c = 0; c < ch; c++) sum[k * ch + c] += xg_real_at(x, data, at + c);
                 }
 }
 

@@ -1,6 +1,7 @@
 #include "xgraph/import.h"
 
 #include "xgraph/histogram.h"
+#include "xgraph/reals.h"
 #include "xgraph/samples.h"
 
 #include <math.h>
@@ -46,7 +47,7 @@ xg_status xg_calibrate(xg_arena *a, const xg_graph *g, xg_values *const *inputs,
     if (!n) return xg_error(c, XG_INPUT, "", "calibration needs at least one set of inputs");
     for (uint32_t t = 0; t < g->tensor.n; t++)
         if (is_measured(xg_tensorp(g, t))) {
-            xg_range fresh = {g->tensor.v[t].name, INFINITY, -INFINITY};
+            xg_range fresh = {.tensor = g->tensor.v[t].name, .min = INFINITY, .max = -INFINITY};
             xg_push(a, &out->range, fresh);
         }
     for (uint32_t i = 0; i < n; i++) {
@@ -60,20 +61,17 @@ xg_status xg_calibrate(xg_arena *a, const xg_graph *g, xg_values *const *inputs,
             row++;
         }
     }
+    for (uint32_t i = 0; i < out->range.n; i++) {
+        out->range.v[i].least = out->range.v[i].min;
+        out->range.v[i].most = out->range.v[i].max;
+    }
     return XG_OK;
 }
 
 /* ---- by histograms ---- */
 
 static bool has_histogram(const xg_tensor *t) {
-    bool quantised = xg_dtype_is_int8(t->dtype) && t->quant && t->quant->axis < 0;
-    return (t->dtype == XG_F32 || quantised) && (t->is_input || t->producer != XG_NONE);
-}
-
-static float real_at(const xg_tensor *t, const void *data, int64_t i) {
-    if (t->dtype == XG_F32) return ((const float *)data)[i];
-    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
-    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
+    return xg_has_reals(t) && (t->is_input || t->producer != XG_NONE);
 }
 
 /* Integers and divided channels pass through a buffer of real values. */
@@ -89,7 +87,7 @@ static void add_tensor(xg_histogram *h, xg_arena *a, const xg_tensor *t, const v
     for (int64_t from = 0; from < n; from += CHUNK) {
         int64_t count = xg_min(CHUNK, n - from);
         for (int64_t i = 0; i < count; i++) {
-            real[i] = real_at(t, data, from + i);
+            real[i] = xg_real_at(t, data, from + i);
             if (divide) real[i] /= divide[(from + i) % channels];
         }
         xg_histogram_add(h, a, real, count);
@@ -125,7 +123,7 @@ xg_status xg_calibrate_samples(xg_arena *a, const xg_graph *g, const xg_rqrec *r
         st = count_set(counts, g, s, i, divide, h);
     for (uint32_t t = 0; t < g->tensor.n && st == XG_OK; t++) {
         if (!has_histogram(xg_tensorp(g, t))) continue;
-        xg_range r = {.tensor = g->tensor.v[t].name};
+        xg_range r = {.tensor = g->tensor.v[t].name, .least = h[t].min, .most = h[t].max};
         xg_histogram_range(&h[t], record, o->method, o->percentile, &r.min, &r.max);
         xg_push(a, &out->range, r);
     }

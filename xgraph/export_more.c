@@ -64,7 +64,7 @@ static bool activation(xg_export *e, const xg_node *n, char *x, char *out) {
 static char *mean(xg_export *e, const xg_node *n, const char *what, char *x) {
     const xg_attr *axes = xg_attr_of(n, XG_ATTR_axes);
     char *out = xg_ex_fresh(e, xg_strf(e->arena, "%s::%s", n->name, what));
-    xg_ex_ints(e, xg_ex_node(e, "", "ReduceMean", out, &x, 1, out), "axes", axes->is, axes->n);
+    xg_ex_axes(e, xg_ex_node(e, "", "ReduceMean", out, &x, 1, out), axes->is, axes->n);
     return out;
 }
 
@@ -156,7 +156,7 @@ static void attributes(xg_export *e, const xg_node *n, Xgonnx__Node *to) {
     }
     if (!xg_has_attr(n, XG_ATTR_axes)) return;
     const xg_attr *axes = xg_attr_of(n, XG_ATTR_axes);
-    if (axes->n) xg_ex_ints(e, to, "axes", axes->is, axes->n);
+    if (axes->n) xg_ex_axes(e, to, axes->is, axes->n);
     xg_ex_int(e, to, "keepdims", xg_ai(n, XG_ATTR_keepdims));
 }
 

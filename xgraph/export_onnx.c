@@ -71,6 +71,17 @@ void xg_ex_ints(xg_export *e, Xgonnx__Node *n, const char *name, const int64_t *
     a->ints = xg_memdup(e->arena, v, count * sizeof *v);
 }
 
+void xg_ex_axes(xg_export *e, Xgonnx__Node *n, const int64_t *v, uint32_t count) {
+    if (e->opset < 18) {
+        xg_ex_ints(e, n, "axes", v, count);
+        return;
+    }
+    char **in = xg_newn(e->arena, char *, n->n_input + 1);
+    memcpy(in, n->input, n->n_input * sizeof *in);
+    in[n->n_input++] = xg_ex_const_i64(e, xg_strf(e->arena, "%s::axes", n->name), v, count);
+    n->input = in;
+}
+
 /* ---- constants
  * -------------------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ typedef struct xg_export {
     char **name[2];     /* [form][tensor], NULL: does not exist yet */
     char **scale, **zp; /* [tensor]: constants of its quant, NULL: not written yet */
     xg_map taken;       /* all names given */
+    int opset;          /* of ai.onnx: 13, or 21 for 16-bit activations */
 } xg_export;
 
 /* A name that nothing has yet: base, or base with a number. */
@@ -32,6 +33,8 @@ Xgonnx__Node *xg_ex_node(xg_export *e, const char *domain, const char *op, const
 void xg_ex_int(xg_export *e, Xgonnx__Node *n, const char *name, int64_t v);
 void xg_ex_float(xg_export *e, Xgonnx__Node *n, const char *name, float v);
 void xg_ex_ints(xg_export *e, Xgonnx__Node *n, const char *name, const int64_t *v, uint32_t count);
+/* The axes of a reduction: an attribute, and from opset 18 on an input. */
+void xg_ex_axes(xg_export *e, Xgonnx__Node *n, const int64_t *v, uint32_t count);
 /* An initialiser; returns its name. Data is not copied. */
 char *xg_ex_const(xg_export *e, const char *base, xg_dtype t, uint32_t rank, const int64_t *dim,
                   const void *data);
@@ -55,7 +58,7 @@ int64_t xg_ex_axis(xg_form form, int64_t axis);
 void xg_ex_init(xg_export *e, xg_ctx *c, xg_arena *a, const xg_graph *g);
 void xg_ex_write_inputs(xg_export *e, Xgonnx__Graph *to);
 Xgonnx__ValueInfo *xg_ex_value_info(xg_export *e, const xg_tensor *t);
-/* Puts nodes and constants into the graph and writes the model: opset 13, and com.microsoft 1 when
+/* Puts nodes and constants into the graph and writes the model: e->opset, and com.microsoft 1 when
  * asked. LIMIT above 2 GiB. */
 XG_MUST_USE xg_status xg_ex_pack(xg_export *e, Xgonnx__Graph *graph, bool microsoft, xg_buf *out);
 

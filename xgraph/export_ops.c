@@ -383,7 +383,7 @@ static void float_attributes(xg_export *e, const xg_node *n, Xgonnx__Node *to) {
     if (xg_has_attr(n, XG_ATTR_axis)) xg_ex_int(e, to, "axis", xg_ai(n, XG_ATTR_axis));
     if (!xg_has_attr(n, XG_ATTR_axes)) return;
     const xg_attr *axes = xg_attr_of(n, XG_ATTR_axes);
-    if (axes->n) xg_ex_ints(e, to, "axes", axes->is, axes->n);
+    if (axes->n) xg_ex_axes(e, to, axes->is, axes->n);
     xg_ex_int(e, to, "keepdims", xg_ai(n, XG_ATTR_keepdims));
 }
 
@@ -472,6 +472,8 @@ static xg_status export_float(xg_export *e, const xg_node *n) {
 
 /* A flat switch over the operators. */
 xg_status xg_export_node(xg_export *e, const xg_node *n) {
+    if (e->opset < 21 && xg_node_is_wide(e->g, n))
+        return refuse(e, n, "16-bit activations have no QOperator form");
     bool quantised = is_int(e, n) && is_quantised(e, n);
     xg_form form = xg_ex_common_form(e, n);
     switch (n->op) {

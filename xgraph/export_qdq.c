@@ -4,21 +4,32 @@
 #include "xgraph/import.h"
 
 #include "xgraph/export_onnx.h"
+#include "xgraph/kernel.h"
 
 #include <string.h>
 
 typedef struct qdq {
     xg_export e;
     const xg_quant_map *map;
-    xg_dtype type; /* of activations */
+    xg_dtype type;    /* of 8-bit activations */
+    char **narrow[2]; /* [form][tensor]: as e.name, of the 8-bit twin of a 16-bit tensor */
 } qdq;
+
+/* A tensor of the quantised graph that is an activation, or NULL. */
+static const xg_tensor *activation(const qdq *q, uint32_t twin) {
+    if (twin == XG_NONE) return NULL;
+    const xg_tensor *v = xg_tensorp(q->map->to, twin);
+    return v->quant && (xg_dtype_is_int8(v->dtype) || v->dtype == XG_I16) ? v : NULL;
+}
 
 /* The integer twin of a tensor of the float graph, or NULL. */
 static const xg_tensor *twin_of(const qdq *q, uint32_t t) {
-    uint32_t twin = q->map->tensor[t];
-    if (twin == XG_NONE) return NULL;
-    const xg_tensor *v = xg_tensorp(q->map->to, twin);
-    return v->quant && xg_dtype_is_int8(v->dtype) ? v : NULL;
+    return activation(q, q->map->tensor[t]);
+}
+
+/* What a twin is written as: 8 bits as asked, 16 bits signed. */
+static xg_dtype type_of(const qdq *q, const xg_tensor *twin) {
+    return twin->dtype == XG_I16 ? XG_I16 : q->type;
 }
 
 /* ---- conversions ---- */
@@ -53,8 +64,8 @@ static void convert(qdq *q, const char *op, char *from, const constants *c, char
     if (c->axis >= 0) xg_ex_int(&q->e, n, "axis", c->axis);
 }
 
-static int32_t shift_of(const qdq *q) {
-    return q->type == XG_U8 ? 128 : 0;
+static int32_t shift_of(const qdq *q, const xg_tensor *twin) {
+    return type_of(q, twin) == XG_U8 ? 128 : 0;
 }
 
 /* ---- parameters ---- */
@@ -62,12 +73,12 @@ static int32_t shift_of(const qdq *q) {
 /* [O][kh kw][I] -> [O][I][kh kw]. */
 static const void *channels_first(qdq *q, const xg_tensor *t) {
     int64_t o = t->dim[0], map = t->dim[1] * t->dim[2], ch = t->dim[3];
-    int8_t *to = xg_newn(q->e.arena, int8_t, (size_t)xg_tensor_elems(t));
-    const int8_t *from = t->data;
+    void *to = xg_alloc_array(q->e.arena, (size_t)xg_tensor_elems(t), xg_dtype_bytes(t->dtype));
     for (int64_t n = 0; n < o; n++)
         for (int64_t p = 0; p < map; p++)
             for (int64_t c = 0; c < ch; c++)
-                to[(n * ch + c) * map + p] = from[(n * map + p) * ch + c];
+                xg_store(to, t->dtype, (n * ch + c) * map + p,
+                         xg_load(t->data, t->dtype, (n * map + p) * ch + c));
     return to;
 }
 
@@ -96,10 +107,11 @@ static char *write_bias(qdq *q, const char *name, const xg_tensor *t) {
 static void write_operand(qdq *q, uint32_t t, const xg_tensor *twin, xg_form form) {
     xg_export *e = &q->e;
     int64_t n = xg_tensor_elems(twin);
-    uint8_t *shifted = xg_newn(e->arena, uint8_t, (size_t)n);
+    xg_dtype type = type_of(q, twin);
+    int32_t shift = shift_of(q, twin);
+    void *shifted = xg_alloc_array(e->arena, (size_t)n, xg_dtype_bytes(type));
     xg_tensor v = *twin;
-    for (int64_t i = 0; i < n; i++)
-        shifted[i] = (uint8_t)(((const int8_t *)v.data)[i] + shift_of(q));
+    for (int64_t i = 0; i < n; i++) xg_store(shifted, type, i, xg_load(v.data, v.dtype, i) + shift);
     v.data = shifted;
     int64_t dim[XG_RANK_MAX];
     memcpy(dim, v.dim, sizeof dim);
@@ -110,8 +122,8 @@ static void write_operand(qdq *q, uint32_t t, const xg_tensor *twin, xg_form for
     }
     const char *name = xg_tensorp(e->g, t)->name;
     char *data =
-        xg_ex_const(e, xg_strf(e->arena, "%s::quantised", name), q->type, v.rank, dim, v.data);
-    constants c = write_constants(q, name, v.quant, q->type, shift_of(q));
+        xg_ex_const(e, xg_strf(e->arena, "%s::quantised", name), type, v.rank, dim, v.data);
+    constants c = write_constants(q, name, v.quant, type, shift);
     char *to = xg_ex_fresh(e, xg_strf(e->arena, "%s::dequantised", name));
     convert(q, "DequantizeLinear", data, &c, to);
     e->name[form][t] = to;
@@ -126,7 +138,9 @@ static char *set_parameters(qdq *q, uint32_t node) {
     if (n->op != XG_OP_Conv) {
         xg_form form = xg_ex_common_form(&q->e, n);
         for (uint32_t k = 0; k < n->nin; k++) {
-            const xg_tensor *v = xg_in(q->e.g, n, k), *twin = v ? twin_of(q, n->in[k]) : NULL;
+            const xg_node *to = xg_nodep(q->map->to, made);
+            const xg_tensor *v = xg_in(q->e.g, n, k);
+            const xg_tensor *twin = v && k < to->nin ? activation(q, to->in[k]) : NULL;
             if (twin && v->data && v->dtype == XG_F32) write_operand(q, n->in[k], twin, form);
         }
         return NULL;
@@ -167,6 +181,20 @@ static void rename_in(char **name, size_t n, const char *from, char *to) {
         if (!strcmp(name[i], from)) name[i] = to;
 }
 
+/* Nodes that read the 8-bit twin of a tensor in 16 bits find it under `narrow`. */
+static void annotate_narrow(qdq *q, uint32_t t, xg_form form, char *from) {
+    xg_export *e = &q->e;
+    const xg_tensor *twin = activation(q, q->map->narrow[t]);
+    if (!twin) return;
+    const char *base = xg_strf(e->arena, "%s::narrow", xg_tensorp(e->g, t)->name);
+    constants c = write_constants(q, base, twin->quant, q->type, shift_of(q, twin));
+    char *codes = xg_ex_fresh(e, xg_strf(e->arena, "%s::quantised", base));
+    char *out = xg_ex_fresh(e, xg_strf(e->arena, "%s::dequantised", base));
+    convert(q, "QuantizeLinear", from, &c, codes);
+    convert(q, "DequantizeLinear", codes, &c, out);
+    q->narrow[form][t] = out;
+}
+
 /* The tensor goes through Quantize and Dequantize; what was written under its name since node
  * `first` gets another. A form that stands for a tensor of another name keeps that one. */
 static void annotate(qdq *q, uint32_t t, uint32_t first) {
@@ -186,11 +214,32 @@ static void annotate(qdq *q, uint32_t t, uint32_t first) {
         rename_in(e->node.v[i]->output, e->node.v[i]->n_output, name, real);
         rename_in(e->node.v[i]->input, e->node.v[i]->n_input, name, real);
     }
-    constants c = write_constants(q, base, twin->quant, q->type, shift_of(q));
+    constants c = write_constants(q, base, twin->quant, type_of(q, twin), shift_of(q, twin));
     char *codes = xg_ex_fresh(e, xg_strf(e->arena, "%s::quantised", base));
     convert(q, "QuantizeLinear", real, &c, codes);
     convert(q, "DequantizeLinear", codes, &c, out);
     e->name[form][t] = out;
+    annotate_narrow(q, t, form, out);
+}
+
+/* Swaps the names of the tensors that the node reads in 8 bits but that are held in 16, too; called
+ * before and after it is written. */
+static void swap_narrow(qdq *q, uint32_t node) {
+    const xg_node *n = xg_nodep(q->e.g, node);
+    if (q->map->node[node] == XG_NONE) return;
+    const xg_node *to = xg_nodep(q->map->to, q->map->node[node]);
+    for (uint32_t k = 0; k < n->nin && k < to->nin; k++) {
+        uint32_t t = n->in[k];
+        bool again = false; /* one tensor may be read twice */
+        for (uint32_t j = 0; j < k; j++) again |= n->in[j] == t;
+        if (t == XG_NONE || again || q->map->narrow[t] != to->in[k] || to->in[k] == XG_NONE)
+            continue;
+        for (int form = 0; form < 2; form++) {
+            char *name = q->e.name[form][t];
+            q->e.name[form][t] = q->narrow[form][t];
+            q->narrow[form][t] = name;
+        }
+    }
 }
 
 /* ---- nodes ---- */
@@ -213,10 +262,10 @@ static xg_status write_node(qdq *q, uint32_t i) {
     const xg_node *n = xg_nodep(q->e.g, i);
     char *bias = set_parameters(q, i);
     uint32_t first = q->e.node.n;
-    if (!alias(q, n)) {
-        xg_status st = xg_export_node(&q->e, n);
-        if (st != XG_OK) return st;
-    }
+    swap_narrow(q, i);
+    xg_status st = alias(q, n) ? XG_OK : xg_export_node(&q->e, n);
+    swap_narrow(q, i);
+    if (st != XG_OK) return st;
     if (bias) add_bias(q, first, bias);
     unset_parameters(q, n);
     bool converted = n->op == XG_OP_Quantize || n->op == XG_OP_Dequantize;
@@ -254,6 +303,11 @@ xg_status xg_export_qdq(xg_ctx *c, const xg_quant_map *map, xg_dtype type, xg_bu
     xg_arena *scratch = xg_arena_new(c);
     qdq q = {.map = map, .type = type};
     xg_ex_init(&q.e, c, scratch, map->from);
+    for (int f = 0; f < 2; f++) q.narrow[f] = xg_newn(scratch, char *, map->from->tensor.n);
+    for (uint32_t t = 0; t < map->from->tensor.n; t++) {
+        const xg_tensor *twin = twin_of(&q, t);
+        if (twin && twin->dtype == XG_I16) q.e.opset = 21; /* QuantizeLinear to int16 */
+    }
     for (uint32_t i = 0; i < map->from->node.n; i++) /* node names are unique, too */
         xg_map_set(&q.e.taken, map->from->node.v[i].name, 1);
     Xgonnx__Graph graph;

@@ -28,7 +28,7 @@ Xgonnx__ValueInfo *xg_ex_value_info(xg_export *e, const xg_tensor *t) {
 }
 
 void xg_ex_init(xg_export *e, xg_ctx *c, xg_arena *a, const xg_graph *g) {
-    *e = (xg_export){.ctx = c, .arena = a, .g = g, .taken = {.arena = a}};
+    *e = (xg_export){.ctx = c, .arena = a, .g = g, .taken = {.arena = a}, .opset = 13};
     for (int f = 0; f < 2; f++) e->name[f] = xg_newn(a, char *, g->tensor.n);
     e->scale = xg_newn(a, char *, g->tensor.n);
     e->zp = xg_newn(a, char *, g->tensor.n);
@@ -85,9 +85,10 @@ static Xgonnx__OperatorSetId *operator_set(xg_export *e, const char *domain, int
 xg_status xg_ex_pack(xg_export *e, Xgonnx__Graph *graph, bool microsoft, xg_buf *out) {
     Xgonnx__Model model;
     xgonnx__model__init(&model);
-    Xgonnx__OperatorSetId *sets[2] = {operator_set(e, "", 13), operator_set(e, "com.microsoft", 1)};
+    Xgonnx__OperatorSetId *sets[2] = {operator_set(e, "", e->opset),
+                                      operator_set(e, "com.microsoft", 1)};
     model.has_ir_version = 1;
-    model.ir_version = 7; /* the one of opset 13's time */
+    model.ir_version = e->opset < 21 ? 7 : 10; /* the ones of those opsets' times */
     model.producer_name = xg_strdup(e->arena, "xgc");
     model.graph = graph;
     graph->n_node = e->node.n;

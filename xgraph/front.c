@@ -94,8 +94,9 @@ static void randomise(xg_arena *a, xg_graph *g) {
 }
 
 static xg_status check_options(xg_ctx *c, const xg_front_options *o, const xg_front_result *r) {
-    if (o->quant.nkeep_float && !r->was_float)
-        return xg_error(c, XG_USAGE, "", "nodes can be kept in float only of a float model");
+    if ((o->quant.nkeep_float || o->quant.nkeep_int16) && !r->was_float)
+        return xg_error(c, XG_USAGE, "",
+                        "nodes can be kept in float or 16 bits only of a float model");
     bool needs = o->quant.equalise == XG_ON || o->quant.bias_correction == XG_ON;
     if (needs && !r->samples)
         return xg_error(c, XG_USAGE, "",

@@ -129,6 +129,18 @@ bool xg_quant_equal(const xg_quant *a, const xg_quant *b) {
            !memcmp(a->zp, b->zp, a->n * sizeof *a->zp);
 }
 
+static bool is_wide(const xg_tensor *t) {
+    return t && t->dtype == XG_I16 && t->quant;
+}
+
+bool xg_node_is_wide(const xg_graph *g, const xg_node *n) {
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (is_wide(xg_in(g, n, i))) return true;
+    for (uint32_t i = 0; i < n->nout; i++)
+        if (is_wide(xg_out(g, n, i))) return true;
+    return false;
+}
+
 int64_t xg_tensor_elems(const xg_tensor *t) {
     int64_t n = 1;
     for (uint32_t i = 0; i < t->rank; i++) {

@@ -47,10 +47,12 @@ extern const xg_pass_desc xg_passes[]; /* passes.def, in order; ends with a NULL
 typedef xg_status (*xg_dump_fn)(void *arg, const char *pass, const xg_graph *g);
 XG_MUST_USE xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg);
 
-/* Ranges of f32 tensors by name, text form `range "tensor" min=0x.. max=0x..`. */
+/* Ranges of f32 tensors by name, text form `range "tensor" min=0x.. max=0x..`, followed by
+ * `least=0x.. most=0x..` where those differ. */
 typedef struct xg_range {
     const char *tensor;
-    float min, max;
+    float min, max;    /* what 8 bits cover, by the method chosen */
+    float least, most; /* all values seen: what 16 bits cover */
 } xg_range;
 typedef struct xg_calibration {
     XG_VEC(xg_range) range;
@@ -80,9 +82,11 @@ typedef struct xg_quant_options {
     xg_calib_method method;
     double percentile; /* 0: 99.99 */
     xg_switch equalise, bias_correction;
-    const char *const
-        *keep_float; /* names of nodes (or of their ONNX nodes) that stay f32, on the host */
+    const char *const *keep_float; /* names of nodes (or of their ONNX nodes) that stay f32, on the
+                                    * host; may have wildcards (* ? [..]) */
     uint32_t nkeep_float;
+    const char *const *keep_int16; /* nodes that read and make 16-bit activations, weights 8 bits */
+    uint32_t nkeep_int16;
 } xg_quant_options;
 /* "minmax", "percentile", "entropy", "mse"; false when unknown. */
 bool xg_calib_method_parse(const char *s, xg_calib_method *out);
@@ -152,8 +156,10 @@ XG_MUST_USE xg_status xg_quantise(xg_arena *a, xg_graph **g, const xg_calibratio
  * compacted. */
 typedef struct xg_quant_map {
     const xg_graph *from, *to;
-    uint32_t *tensor; /* [from's tensors]: integer twin in `to`, or XG_NONE */
-    uint32_t *node;   /* [from's nodes]: integer node in `to`, or XG_NONE */
+    uint32_t *tensor; /* [from's tensors]: integer twin in `to` (the widest), or XG_NONE */
+    uint32_t
+        *narrow; /* [from's tensors]: of a tensor in 16 bits the twin in 8 bits, too, or XG_NONE */
+    uint32_t *node; /* [from's nodes]: integer node in `to`, or XG_NONE */
 } xg_quant_map;
 XG_MUST_USE xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calibration *k,
                                        const xg_rqrec *record, const xg_quant_options *o,
@@ -212,7 +218,8 @@ XG_MUST_USE xg_status xg_front_full(xg_arena *a, const char *path, const xg_fron
                                     const xg_rqrec *record, xg_front_result *out,
                                     xg_quant_report *report);
 
-/* Writes what xg_quantise_with() made of a float graph as a QDQ ONNX model (opset 13): float
+/* Writes what xg_quantise_with() made of a float graph as a QDQ ONNX model (opset 13; 21 when
+ * activations are held in 16 bits): float
  * operators between QuantizeLinear and DequantizeLinear, weights and biases as integers. type: of
  * activations, XG_I8 or XG_U8. */
 XG_MUST_USE xg_status xg_export_qdq(xg_ctx *c, const xg_quant_map *map, xg_dtype type, xg_buf *out);

@@ -140,4 +140,18 @@ int64_t xg_conv_source(const xg_conv_dims *d, int64_t pixel, int64_t r, int64_t 
 xg_status xg_conv_f32(const xg_kernel *k);
 xg_status xg_conv_int(const xg_kernel *k);
 
+/* Geometry of a MatMul [.., m, k] x [.., k, n]: batches of the leading axes, each operand with its
+ * strides in matrices (0 where it is broadcast). */
+typedef struct xg_matmul_dims {
+    int64_t m, n, k, batches;
+    uint8_t outer; /* axes before the last two of the result */
+    int64_t dim[XG_RANK_MAX], sa[XG_RANK_MAX], sb[XG_RANK_MAX]; /* of those axes */
+} xg_matmul_dims;
+XG_MUST_USE xg_status xg_matmul_dims_of(const xg_kernel *k, xg_matmul_dims *v);
+
+/* Operators that read or make 16-bit integers and requantise (kernel_wide.c): the same on every
+ * machine. */
+bool xg_kernel_is_wide(const xg_kernel *k);
+xg_status xg_kernel_wide(const xg_kernel *k);
+
 #endif

@@ -4,17 +4,14 @@
 
 #include <string.h>
 
-typedef struct matmul {
-    int64_t m, n, k, batches;
-    uint8_t outer; /* axes before the last two of the result */
-    int64_t dim[XG_RANK_MAX], sa[XG_RANK_MAX], sb[XG_RANK_MAX]; /* of those axes */
-} matmul;
+typedef xg_matmul_dims matmul;
 
-static xg_status dims(const xg_kernel *k, matmul *v) {
+xg_status xg_matmul_dims_of(const xg_kernel *k, xg_matmul_dims *v) {
     const xg_tensor *a = xg_kin(k, 0), *b = xg_kin(k, 1), *y = xg_kout(k);
     if (a->rank < 2 || b->rank < 2)
         return xg_node_error(k->ctx, k->node, XG_UNSUPPORTED,
                              "operands of rank %u and %u, expected 2 or more", a->rank, b->rank);
+    *v = (matmul){0};
     v->m = a->dim[a->rank - 2];
     v->k = a->dim[a->rank - 1];
     v->n = b->dim[b->rank - 1];
@@ -104,8 +101,8 @@ static xg_status matmul_q(const xg_kernel *k, const matmul *d) {
 }
 
 xg_status xg_kernel_MatMul(const xg_kernel *k) {
-    matmul d = {0};
-    xg_status st = dims(k, &d);
+    matmul d;
+    xg_status st = xg_matmul_dims_of(k, &d);
     if (st) return st;
     switch (xg_kernel_reading(k)) {
     case XG_READ_F32:

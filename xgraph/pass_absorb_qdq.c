@@ -6,6 +6,11 @@
 #include <math.h>
 #include <string.h>
 
+/* What activations may be held in. */
+static bool is_activation(xg_dtype t) {
+    return xg_dtype_is_int8(t) || t == XG_I16;
+}
+
 static const xg_quant *scalar_quant(const xg_tensor *t) {
     return t->quant && t->quant->axis < 0 ? t->quant : NULL;
 }
@@ -100,9 +105,8 @@ static bool quantize_up(xg_rw *r, uint32_t node) {
     if (!any) return false;
     for (uint32_t k = 0; k < data; k++) {
         uint32_t q = concat ? integers(r, in[k]) : XG_NONE;
-        in[k] = q != XG_NONE && xg_dtype_is_int8(r->g->tensor.v[q].dtype)
-                    ? q
-                    : quantised(r, node, in[k], &y);
+        xg_dtype have = q == XG_NONE ? XG_F32 : r->g->tensor.v[q].dtype;
+        in[k] = xg_dtype_is_int8(have) || have == y.dtype ? q : quantised(r, node, in[k], &y);
         if (in[k] == XG_NONE) return false;
     }
     uint32_t fresh = again(r, mi, in, nin, y.dtype, y.quant);
@@ -379,7 +383,7 @@ static bool integer_inputs(xg_rw *r, uint32_t f, uint32_t *in) {
             in[k] = integers(r, n->in[k]);
         if (n->op == XG_OP_Conv && k == 2)
             continue; /* the bias comes last: it needs the others' scales */
-        if (in[k] == XG_NONE || !xg_dtype_is_int8(r->g->tensor.v[in[k]].dtype)) return false;
+        if (in[k] == XG_NONE || !is_activation(r->g->tensor.v[in[k]].dtype)) return false;
     }
     if (n->op != XG_OP_Conv || n->nin < 3 || n->in[2] == XG_NONE) return true;
     const xg_tensor *w = &r->g->tensor.v[in[1]];
@@ -390,7 +394,7 @@ static bool integer_inputs(xg_rw *r, uint32_t f, uint32_t *in) {
 static bool to_integer(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     if (n->op != XG_OP_Quantize || !scalar_quant(xg_out(r->g, n, 0)) ||
-        !xg_dtype_is_int8(xg_out(r->g, n, 0)->dtype))
+        !is_activation(xg_out(r->g, n, 0)->dtype))
         return false;
     float min = -INFINITY, max = INFINITY;
     uint32_t t = n->in[0], out = n->out[0];

@@ -13,6 +13,7 @@ typedef struct prover {
     const xg_node *n;
     const xg_rqrec *record;
     xg_arena *scratch;
+    int bits;      /* of this node's accumulator */
     int64_t limit; /* the largest magnitude allowed */
 } prover;
 
@@ -43,8 +44,9 @@ static xg_status fits(const prover *p, int64_t channel, int64_t bound) {
     for (int64_t v = bound; v; v >>= 1) bits++;
     return xg_node_error(
         p->ctx, p->n, XG_LIMIT,
-        "output channel %lld may reach an accumulator of +-%lld (%d bits), the machine has %d bits",
-        (long long)channel, (long long)bound, bits, p->record->acc_bits);
+        "output channel %lld may reach an accumulator of +-%lld (%d bits), the %s has %d bits",
+        (long long)channel, (long long)bound, bits,
+        xg_node_is_wide(p->g, p->n) ? "host" : "machine", p->bits);
 }
 
 /* sum |w - zw| * xmax, saturating well above every accumulator. */
@@ -118,13 +120,15 @@ static xg_status prove_node(const prover *p) {
 xg_status xg_prove_accumulators(xg_ctx *c, const xg_graph *g, const xg_rqrec *record) {
     xg_arena *scratch = xg_arena_new(c);
     prover p = {.ctx = c, .g = g, .record = record, .scratch = scratch};
-    p.limit = record->acc_bits >= 63 ? INT64_MAX / 4 : ((int64_t)1 << (record->acc_bits - 1)) - 1;
     xg_status st = XG_OK;
     for (uint32_t i = 0; i < g->node.n && !st; i++) {
         p.n = xg_nodep(g, i);
         if (p.n->nout == 1 && xg_out(g, p.n, 0)->quant && xg_in(g, p.n, 0) &&
-            xg_in(g, p.n, 0)->quant)
+            xg_in(g, p.n, 0)->quant) {
+            p.bits = xg_node_is_wide(g, p.n) ? XG_WIDE_ACC_BITS : record->acc_bits;
+            p.limit = p.bits >= 63 ? INT64_MAX / 4 : ((int64_t)1 << (p.bits - 1)) - 1;
             st = prove_node(&p);
+        }
     }
     xg_arena_free(scratch);
     return st;

@@ -6,22 +6,26 @@
 #include "xgraph/quantise_plan.h"
 #include "xgraph/unary_more.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <string.h>
 
 typedef struct work {
     xg_ctx *ctx;
     xg_arena *arena;
-    const xg_graph *g;  /* the float graph */
-    xg_graph *h;        /* the integer graph */
-    xg_uses uses;       /* of g */
-    bool *integer;      /* [g nodes] */
-    uint32_t *folded;   /* [g nodes]: the Clip behind it that becomes its lo, hi; XG_NONE */
-    bool *skip;         /* [g nodes]: such a Clip */
-    uint32_t *f32, *i8; /* [g tensors]: the tensor of h that holds it in either form, or XG_NONE */
+    const xg_graph *g; /* the float graph */
+    xg_graph *h;       /* the integer graph */
+    xg_uses uses;      /* of g */
+    bool *integer;     /* [g nodes] */
+    uint32_t *folded;  /* [g nodes]: the Clip behind it that becomes its lo, hi; XG_NONE */
+    bool *skip;        /* [g nodes]: such a Clip */
+    bool *wide;        /* [g tensors]: held in 16 bits */
+    uint32_t *f32, *i8,
+        *i16; /* [g tensors]: the tensor of h that holds it in each form, or XG_NONE */
     const xg_range **range; /* [g tensors], or NULL */
     const xg_quant_options *options;
     bool *kept;     /* [g nodes]: stays float by the user's wish */
+    bool *kept16;   /* [g nodes]: reads and makes 16 bits by the user's wish */
     uint32_t *made; /* [g nodes]: the integer node of h, or XG_NONE */
     xg_qplan plan;
 } work;
@@ -110,25 +114,27 @@ static bool follows(const work *w, const xg_node *n) {
     return any;
 }
 
-/* True when the name is the node's or one of the ONNX nodes it came from. */
-static bool is_called(const xg_node *n, const char *name) {
-    if (!strcmp(n->name, name)) return true;
-    size_t len = strlen(name);
-    for (const char *p = n->onnx; p; p = strchr(p, '+') ? strchr(p, '+') + 1 : NULL)
-        if (!strncmp(p, name, len) && (p[len] == 0 || p[len] == '+')) return true;
+/* True when the pattern matches the node's name or one of the ONNX nodes' that it came from. */
+static bool is_called(const work *w, const xg_node *n, const char *pattern) {
+    if (!strcmp(pattern, n->name) || !fnmatch(pattern, n->name, 0)) return true;
+    for (const char *p = n->onnx; p;) {
+        const char *end = strchr(p, '+');
+        const char *one = end ? xg_strndup(w->arena, p, (size_t)(end - p)) : p;
+        if (!strcmp(pattern, one) || !fnmatch(pattern, one, 0)) return true;
+        p = end ? end + 1 : NULL;
+    }
     return false;
 }
 
-static xg_status keep_float(work *w) {
-    for (uint32_t k = 0; k < w->options->nkeep_float; k++) {
+/* among: nodes to choose from, or NULL for all. */
+static xg_status mark_named(work *w, const char *const *name, uint32_t n, const bool *among,
+                            const char *what, bool *mark) {
+    for (uint32_t k = 0; k < n; k++) {
         bool any = false;
-        for (uint32_t i = 0; i < w->g->node.n; i++) {
-            if (!is_called(xg_nodep(w->g, i), w->options->keep_float[k])) continue;
-            any = w->kept[i] = true;
-        }
-        if (!any)
-            return xg_error(w->ctx, XG_USAGE, "", "no node '%.100s' to keep in float",
-                            w->options->keep_float[k]);
+        for (uint32_t i = 0; i < w->g->node.n; i++)
+            if ((!among || among[i]) && is_called(w, xg_nodep(w->g, i), name[k]))
+                any = mark[i] = true;
+        if (!any) return xg_error(w->ctx, XG_USAGE, "", "no node '%.100s' %s", name[k], what);
     }
     return XG_OK;
 }
@@ -180,6 +186,40 @@ static void fold_clips(work *w) {
     }
 }
 
+/* ---- what is held in 16 bits
+ * -------------------------------------------------------------------------------- */
+
+static uint32_t result_of(const work *w, uint32_t i) {
+    uint32_t clip = w->folded[i];
+    return xg_nodep(w->g, clip == XG_NONE ? i : clip)->out[0];
+}
+
+/* Operators whose result has the type of what they read. */
+static bool keeps_type(const xg_node *n) {
+    return xg_ops[n->op].rule == XG_RULE_KEEP || n->op == XG_OP_Concat;
+}
+
+static void widen_inputs(work *w, const xg_node *n) {
+    for (uint32_t k = 0; k < data_inputs(n); k++)
+        if (!is_const(xg_in(w->g, n, k))) w->wide[n->in[k]] = true;
+}
+
+/* A node kept in 16 bits reads and makes 16 bits, so that the operators before it write them, too;
+ * where those only move or pick elements, what they read is as wide. */
+static void widen(work *w) {
+    for (uint32_t i = w->g->node.n; i-- > 0;) {
+        const xg_node *n = xg_nodep(w->g, i);
+        if (w->skip[i] || !w->integer[i]) continue;
+        if (w->folded[i] != XG_NONE) w->kept16[i] |= w->kept16[w->folded[i]];
+        if (w->kept16[i]) w->wide[result_of(w, i)] = true;
+        if (w->kept16[i] || (keeps_type(n) && w->wide[result_of(w, i)])) widen_inputs(w, n);
+    }
+}
+
+static bool reads_wide(const work *w, uint32_t i) {
+    return w->kept16[i] || (keeps_type(xg_nodep(w->g, i)) && w->wide[result_of(w, i)]);
+}
+
 /* ---- tensors of the new graph
  * ---------------------------------------------------------------------------- */
 
@@ -198,21 +238,26 @@ static uint32_t twin(work *w, uint32_t t, const char *suffix, xg_dtype type) {
 
 static void cover(work *w, uint32_t of, uint32_t in_h) {
     const xg_range *r = w->range[of];
-    if (r) xg_qplan_cover(&w->plan, in_h, r->min, r->max);
+    if (!r) return;
+    bool wide = xg_tensorp(w->h, in_h)->dtype == XG_I16;
+    xg_qplan_cover(&w->plan, in_h, wide ? r->least : r->min, wide ? r->most : r->max);
 }
 
 static void activate(work *w, uint32_t of, uint32_t in_h) {
-    xg_qplan_tensor(&w->plan, in_h)->active = true;
+    xg_qtensor *q = xg_qplan_tensor(&w->plan, in_h);
+    q->active = true;
+    q->wide = xg_tensorp(w->h, in_h)->dtype == XG_I16;
     cover(w, of, in_h);
 }
 
-static uint32_t const_i8(work *w, uint32_t t) {
+static uint32_t integer_const(work *w, uint32_t t, xg_dtype type) {
     const xg_tensor *old = xg_tensorp(w->g, t);
     const float *value = old->data;
     int64_t n = xg_tensor_elems(old);
-    uint32_t made = twin(w, t, "", XG_I8);
+    uint32_t made = twin(w, t, "", type);
     xg_qtensor *q = xg_qplan_tensor(&w->plan, made);
     q->active = true;
+    q->wide = type == XG_I16;
     q->value = value;
     for (int64_t i = 0; i < n; i++) {
         q->min = fminf(q->min, value[i]);
@@ -226,22 +271,32 @@ static uint32_t const_i8(work *w, uint32_t t) {
 static uint32_t need_f32(work *w, uint32_t t) {
     if (t == XG_NONE || w->f32[t] != XG_NONE) return t == XG_NONE ? t : w->f32[t];
     const xg_tensor *old = xg_tensorp(w->g, t);
-    if (w->i8[t] == XG_NONE || is_const(old)) return w->f32[t] = twin(w, t, "", old->dtype);
-    uint32_t in = w->i8[t], out = twin(w, t, old->is_output ? "" : "/f32", XG_F32);
+    uint32_t in = w->i16[t] != XG_NONE ? w->i16[t] : w->i8[t];
+    if (in == XG_NONE || is_const(old)) return w->f32[t] = twin(w, t, "", old->dtype);
+    uint32_t out = twin(w, t, old->is_output ? "" : "/f32", XG_F32);
     const char *name = xg_strf(w->arena, "%s/dequantize", old->name);
     xg_graph_add_node_to(w->h, XG_OP_Dequantize, name, &in, 1, &out, 1);
     return w->f32[t] = out;
 }
 
-static uint32_t need_i8(work *w, uint32_t t) {
-    if (w->i8[t] != XG_NONE) return w->i8[t];
+static const char *suffix_of(xg_dtype type) {
+    return type == XG_I16 ? XG_QSUFFIX16 : XG_QSUFFIX;
+}
+
+/* The tensor as integers of a type: what computed it has written them, or else they come from its
+ * other integer form, or from f32. */
+static uint32_t need_integer(work *w, uint32_t t, xg_dtype type) {
+    uint32_t *have = type == XG_I16 ? &w->i16[t] : &w->i8[t];
+    uint32_t other = type == XG_I16 ? w->i8[t] : w->i16[t];
+    if (*have != XG_NONE) return *have;
     const xg_tensor *old = xg_tensorp(w->g, t);
-    if (is_const(old)) return w->i8[t] = const_i8(w, t);
-    uint32_t in = need_f32(w, t), out = twin(w, t, XG_QSUFFIX, XG_I8);
-    const char *name = xg_strf(w->arena, "%s/quantize", old->name);
-    xg_graph_add_node_to(w->h, XG_OP_Quantize, name, &in, 1, &out, 1);
+    if (is_const(old)) return *have = integer_const(w, t, type);
+    bool narrowed = other != XG_NONE;
+    uint32_t in = narrowed ? other : need_f32(w, t), out = twin(w, t, suffix_of(type), type);
+    const char *name = xg_strf(w->arena, "%s/%s", old->name, narrowed ? "requantize" : "quantize");
+    xg_graph_add_node_to(w->h, narrowed ? XG_OP_Requantize : XG_OP_Quantize, name, &in, 1, &out, 1);
     activate(w, t, out);
-    return w->i8[t] = out;
+    return *have = out;
 }
 
 /* ---- nodes
@@ -271,12 +326,20 @@ static void copy_float_node(work *w, uint32_t i) {
     entry->fixed = xg_tensorp(w->h, q)->quant;
 }
 
-static uint32_t make_inputs(work *w, const xg_node *n, uint32_t **in) {
-    uint32_t nin = is_unary(n->op) ? 2 : n->nin;
+/* A table has 256 entries of 8 bits. */
+static bool becomes_table(const work *w, uint32_t i) {
+    return is_unary(xg_nodep(w->g, i)->op) && !w->kept16[i] && !w->wide[result_of(w, i)];
+}
+
+static uint32_t make_inputs(work *w, uint32_t i, uint32_t **in) {
+    const xg_node *n = xg_nodep(w->g, i);
+    xg_dtype type = reads_wide(w, i) ? XG_I16 : XG_I8;
+    bool table = becomes_table(w, i);
+    uint32_t nin = table ? 2 : n->nin;
     *in = xg_newn(w->arena, uint32_t, nin);
     for (uint32_t k = 0; k < n->nin; k++)
-        (*in)[k] = k < data_inputs(n) ? need_i8(w, n->in[k]) : need_f32(w, n->in[k]);
-    if (!is_unary(n->op)) return nin;
+        (*in)[k] = k < data_inputs(n) ? need_integer(w, n->in[k], type) : need_f32(w, n->in[k]);
+    if (!table) return nin;
     int64_t dim = 256; /* filled when the scales are known */
     const char *name = xg_strf(w->arena, "%s/table", n->name);
     (*in)[1] = xg_graph_add_const(w->h, name, XG_I8, 1, &dim, xg_newn(w->arena, int8_t, 256), NULL);
@@ -302,22 +365,32 @@ static void note_conv(work *w, const xg_node *n, uint32_t made) {
     q->b = b ? b->data : NULL;
 }
 
+/* The border is among the values that the result must hold. */
+static void note_pad(work *w, const xg_node *n, uint32_t made, uint32_t out) {
+    xg_qnode *q = xg_qplan_node(&w->plan, made);
+    q->pad = true;
+    q->fill = xg_af(n, XG_ATTR_value);
+    if (xg_ai(n, XG_ATTR_mode) == 0) xg_qplan_cover(&w->plan, out, q->fill, q->fill);
+}
+
 static void make_integer_node(work *w, uint32_t i) {
     const xg_node *n = xg_nodep(w->g, i);
     const xg_node *clip = w->folded[i] == XG_NONE ? NULL : xg_nodep(w->g, w->folded[i]);
-    uint32_t y = clip ? clip->out[0] : n->out[0], *in;
-    uint32_t nin = make_inputs(w, n, &in);
-    uint32_t out = twin(w, y, xg_tensorp(w->g, y)->is_output ? XG_QSUFFIX : "", XG_I8);
-    xg_op op = is_unary(n->op) ? XG_OP_Lut : (xg_op)n->op;
+    uint32_t y = result_of(w, i), *in, nin = make_inputs(w, i, &in);
+    xg_dtype type = w->wide[y] ? XG_I16 : XG_I8;
+    bool table = becomes_table(w, i);
+    uint32_t out = twin(w, y, xg_tensorp(w->g, y)->is_output ? suffix_of(type) : "", type);
+    xg_op op = table ? XG_OP_Lut : (xg_op)n->op;
     uint32_t made = xg_graph_add_node_to(w->h, op, n->name, in, nin, &out, 1);
     xg_nodep(w->h, made)->onnx = joined_onnx(w, n->onnx, clip ? clip->onnx : NULL);
     copy_attrs(w, n, op, made);
     activate(w, y, out);
-    w->i8[y] = out;
+    *(w->wide[y] ? &w->i16[y] : &w->i8[y]) = out;
     if (clip || n->op == XG_OP_Clip) set_clamp(w, made, clip ? clip : n);
     w->made[i] = made;
     if (n->op == XG_OP_Conv) note_conv(w, n, made);
-    if (is_unary(n->op)) xg_qplan_node(&w->plan, made)->unary = n;
+    if (n->op == XG_OP_Pad) note_pad(w, n, made, out);
+    if (table) xg_qplan_node(&w->plan, made)->unary = n;
 }
 
 static void build(work *w) {
@@ -347,7 +420,7 @@ static xg_status find_ranges(work *w, const xg_calibration *k) {
         const xg_range *r = &k->range.v[i];
         uint32_t t = xg_map_get(&names, r->tensor);
         if (t == XG_NONE) continue; /* a table may come from another version of the passes */
-        if (r->min > r->max)
+        if (r->min > r->max || r->least > r->most)
             return xg_error(w->ctx, XG_INPUT, xg_strf(w->arena, "range of '%s'", r->tensor),
                             "minimum %g is above maximum %g", (double)r->min, (double)r->max);
         w->range[t] = r;
@@ -382,12 +455,15 @@ static void init(work *w, xg_arena *a, const xg_graph *g, const xg_rqrec *record
     w->integer = xg_newn(a, bool, g->node.n);
     w->skip = xg_newn(a, bool, g->node.n);
     w->kept = xg_newn(a, bool, g->node.n);
+    w->kept16 = xg_newn(a, bool, g->node.n);
     w->made = xg_newn(a, uint32_t, g->node.n);
     w->folded = xg_newn(a, uint32_t, g->node.n);
     w->f32 = xg_newn(a, uint32_t, g->tensor.n);
     w->i8 = xg_newn(a, uint32_t, g->tensor.n);
+    w->i16 = xg_newn(a, uint32_t, g->tensor.n);
+    w->wide = xg_newn(a, bool, g->tensor.n);
     w->range = xg_newn(a, const xg_range *, g->tensor.n);
-    for (uint32_t t = 0; t < g->tensor.n; t++) w->f32[t] = w->i8[t] = XG_NONE;
+    for (uint32_t t = 0; t < g->tensor.n; t++) w->f32[t] = w->i8[t] = w->i16[t] = XG_NONE;
     for (uint32_t i = 0; i < g->node.n; i++) w->made[i] = XG_NONE;
     xg_qplan_init(&w->plan, w->h, record);
 }
@@ -421,6 +497,18 @@ static const char *describe(const work *w, const struct xg_samples *s) {
                    (unsigned long long)xg_samples_count(s), xg_samples_count(s) == 1 ? "" : "s");
 }
 
+static xg_quant_map make_map(work *w) {
+    xg_quant_map m = {.from = w->g, .to = w->h, .node = w->made};
+    m.tensor = xg_newn(w->arena, uint32_t, w->g->tensor.n);
+    m.narrow = xg_newn(w->arena, uint32_t, w->g->tensor.n);
+    for (uint32_t t = 0; t < w->g->tensor.n; t++) {
+        bool two = w->i16[t] != XG_NONE && w->i8[t] != XG_NONE;
+        m.tensor[t] = w->i16[t] != XG_NONE ? w->i16[t] : w->i8[t];
+        m.narrow[t] = two ? w->i8[t] : XG_NONE;
+    }
+    return m;
+}
+
 xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calibration *k,
                            const xg_rqrec *record, const xg_quant_options *o,
                            const struct xg_samples *s, xg_quant_map *map, xg_quant_report *report) {
@@ -430,10 +518,16 @@ xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calibration *k,
     if (!record && xg_rqrec_profile("ort", &ort)) record = &ort;
     init(&w, a, *g, record, o ? o : &defaults);
     xg_status st = find_ranges(&w, k);
-    if (st == XG_OK) st = keep_float(&w);
+    if (st == XG_OK)
+        st = mark_named(&w, w.options->keep_float, w.options->nkeep_float, NULL, "to keep in float",
+                        w.kept);
     if (st != XG_OK) return st;
     decide(&w);
     fold_clips(&w);
+    st = mark_named(&w, w.options->keep_int16, w.options->nkeep_int16, w.integer,
+                    "that becomes an integer operator, to keep in 16 bits", w.kept16);
+    if (st != XG_OK) return st;
+    widen(&w);
     build(&w);
     st = solve(&w, s, report);
     xg_graph *out = NULL;
@@ -445,7 +539,7 @@ xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calibration *k,
         if (report->measure) st = xg_quant_measure(w.ctx, *g, out, record, report);
     }
     if (st != XG_OK) return st;
-    if (map) *map = (xg_quant_map){.from = *g, .to = w.h, .tensor = w.i8, .node = w.made};
+    if (map) *map = make_map(&w);
     *g = out;
     return XG_OK;
 }

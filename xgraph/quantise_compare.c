@@ -3,6 +3,8 @@
 #include "xgraph/samples.h"
 
 #include "xgraph/import.h"
+#include "xgraph/kernel.h"
+#include "xgraph/reals.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,23 +25,20 @@ typedef struct work {
     sums *output;         /* [after's outputs] */
 } work;
 
-static bool has_reals(const xg_tensor *t) {
-    return t->dtype == XG_F32 || (xg_dtype_is_int8(t->dtype) && t->quant && t->quant->axis < 0);
-}
-
-static double real_at(const xg_tensor *t, const void *data, int64_t i) {
-    if (t->dtype == XG_F32) return ((const float *)data)[i];
-    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
-    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
-}
-
 /* ---- matching ---- */
 
-static uint32_t by_name(xg_arena *a, const xg_map *names, const char *name) {
-    uint32_t t = xg_map_get(names, name);
-    size_t n = strlen(name), s = strlen(XG_QSUFFIX);
-    if (t != XG_NONE || n <= s || strcmp(name + n - s, XG_QSUFFIX)) return t;
+static uint32_t without(xg_arena *a, const xg_map *names, const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    if (n <= s || strcmp(name + n - s, suffix)) return XG_NONE;
     return xg_map_get(names, xg_strndup(a, name, n - s));
+}
+
+/* By the tensor's own name or, where a pass made it anew, that of the ONNX tensor it stands for. */
+static uint32_t by_name(xg_arena *a, const xg_map *names, const xg_tensor *b) {
+    uint32_t t = xg_map_get(names, b->name);
+    if (t == XG_NONE) t = without(a, names, b->name, XG_QSUFFIX);
+    if (t == XG_NONE) t = without(a, names, b->name, XG_QSUFFIX16);
+    return t == XG_NONE && b->onnx ? xg_map_get(names, b->onnx) : t;
 }
 
 static bool same_shape(const xg_tensor *a, const xg_tensor *b) {
@@ -53,9 +52,9 @@ static void match(work *w, const xg_quant_report *report) {
     w->twin = xg_newn(w->tmp, uint32_t, w->after->tensor.n);
     for (uint32_t t = 0; t < w->after->tensor.n; t++) {
         const xg_tensor *b = xg_tensorp(w->after, t);
-        uint32_t x = by_name(w->tmp, &names, b->name);
+        uint32_t x = by_name(w->tmp, &names, b);
         const xg_tensor *a = x == XG_NONE ? NULL : xg_tensorp(w->before, x);
-        bool fits = a && has_reals(a) && has_reals(b) && same_shape(a, b);
+        bool fits = a && xg_has_reals(a) && xg_has_reals(b) && same_shape(a, b);
         w->twin[t] = fits ? x : XG_NONE;
     }
     w->divide = xg_newn(w->tmp, const float *, w->before->tensor.n);
@@ -68,7 +67,7 @@ static void match(work *w, const xg_quant_report *report) {
 /* Element i of before's tensor x as the graph after should hold it. */
 static double reference_at(const work *w, uint32_t x, const void *data, int64_t i) {
     const xg_tensor *t = xg_tensorp(w->before, x);
-    double v = real_at(t, data, i);
+    double v = xg_real_at(t, data, i);
     return w->divide[x] ? v / w->divide[x][i % t->dim[t->rank - 1]] : v;
 }
 
@@ -77,7 +76,7 @@ static double reference_at(const work *w, uint32_t x, const void *data, int64_t 
 static void add(const work *w, uint32_t x, const void *a, uint32_t y, const void *b, sums *s) {
     int64_t n = xg_tensor_elems(xg_tensorp(w->after, y));
     for (int64_t i = 0; i < n; i++) {
-        double p = reference_at(w, x, a, i), q = real_at(xg_tensorp(w->after, y), b, i);
+        double p = reference_at(w, x, a, i), q = xg_real_at(xg_tensorp(w->after, y), b, i);
         if (!isfinite(p)) continue; /* the logarithm of a probability of 0 */
         s->signal += p * p;
         s->noise += (p - q) * (p - q);
@@ -120,8 +119,8 @@ static bool exact_inputs(work *w, const xg_node *n, const xg_values *before, xg_
             if (v->dtype == XG_F32)
                 ((float *)to)[i] = real;
             else
-                ((int8_t *)to)[i] =
-                    (int8_t)xg_quantize_f32(real, v->quant->scale[0], v->quant->zp[0], lo, hi);
+                xg_store(to, v->dtype, i,
+                         xg_quantize_f32(real, v->quant->scale[0], v->quant->zp[0], lo, hi));
         }
     }
     return true;
@@ -154,7 +153,7 @@ static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *s
     }
     for (uint32_t i = 0; i < w->after->output.n && st == XG_OK; i++) {
         uint32_t y = w->after->output.v[i], x = w->before->output.v[i];
-        if (has_reals(xg_tensorp(w->after, y)) && has_reals(xg_tensorp(w->before, x)))
+        if (xg_has_reals(xg_tensorp(w->after, y)) && xg_has_reals(xg_tensorp(w->before, x)))
             add(w, x, a.v[x], y, b.v[y], &w->output[i]);
     }
     return st;

@@ -1,27 +1,18 @@
 #include "xgraph/quantise_plan.h"
 
 #include "xgraph/import.h"
+#include "xgraph/reals.h"
 
 #include <math.h>
 #include <string.h>
 
-static double real_at(const xg_tensor *t, const void *data, int64_t i) {
-    if (t->dtype == XG_F32) return ((const float *)data)[i];
-    int32_t q = t->dtype == XG_I8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
-    return xg_dequantize_f32(q, t->quant->scale[0], t->quant->zp[0]);
-}
-
-static bool has_reals(const xg_tensor *t) {
-    return t->dtype == XG_F32 || (xg_dtype_is_int8(t->dtype) && t->quant && t->quant->axis < 0);
-}
-
 /* 10 log10(signal / noise); infinite when equal, NAN when the two cannot be compared. */
 static double sqnr(const xg_tensor *ta, const void *a, const xg_tensor *tb, const void *b) {
     int64_t n = xg_tensor_elems(ta);
-    if (!a || !b || n != xg_tensor_elems(tb) || !has_reals(ta) || !has_reals(tb)) return NAN;
+    if (!a || !b || n != xg_tensor_elems(tb) || !xg_has_reals(ta) || !xg_has_reals(tb)) return NAN;
     double signal = 0, noise = 0;
     for (int64_t i = 0; i < n; i++) {
-        double x = real_at(ta, a, i), d = x - real_at(tb, b, i);
+        double x = xg_real_at(ta, a, i), d = x - xg_real_at(tb, b, i);
         signal += x * x;
         noise += d * d;
     }

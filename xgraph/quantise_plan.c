@@ -86,6 +86,11 @@ void xg_qrange(const xg_rqrec *r, float min, float max, float *scale, int32_t *z
     *zp = zero_point(r, (float)lo, *scale);
 }
 
+float xg_qrange_wide(float min, float max) {
+    double s = fmax(fabs((double)min), fabs((double)max)) / 32767;
+    return (float)(s == 0 ? 1.0 / 32768 : fmax(s, SCALE_MIN));
+}
+
 static double squared_error(const float *w, int64_t n, double scale) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -114,8 +119,18 @@ static bool is_active(xg_qplan *p, uint32_t t) {
     return t != XG_NONE && xg_qplan_tensor(p, t)->active;
 }
 
-static bool shares_scale(const xg_qplan *p, const xg_node *n) {
-    if (n->op == XG_OP_AvgPool) return p->record->pool == XG_POOL_EXACT;
+static bool is_wide(xg_qplan *p, uint32_t t) {
+    return t != XG_NONE && xg_qplan_tensor(p, t)->wide;
+}
+
+static bool node_is_wide(xg_qplan *p, const xg_node *n) {
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (is_wide(p, n->in[i])) return true;
+    return n->nout == 1 && is_wide(p, n->out[0]);
+}
+
+static bool shares_scale(xg_qplan *p, const xg_node *n) {
+    if (n->op == XG_OP_AvgPool) return p->record->pool == XG_POOL_EXACT && !node_is_wide(p, n);
     return xg_ops[n->op].rule == XG_RULE_KEEP;
 }
 
@@ -125,6 +140,7 @@ static void tie_concat(xg_qplan *p, const xg_node *n, const xg_uses *u) {
     for (uint32_t i = 0; i < n->nin; i++) {
         uint32_t t = n->in[i];
         if (!is_active(p, t) || p->g->tensor.v[t].is_output) continue;
+        if (is_wide(p, t) != is_wide(p, n->out[0])) continue;
         if (u->first[t + 1] - u->first[t] != 1) continue;
         if (!p->tensor.v[xg_qplan_root(p, t)].fixed) xg_qplan_tie(p, t, n->out[0]);
     }
@@ -164,7 +180,10 @@ static xg_status choose_class(xg_qplan *p, uint32_t t) {
                         "it, or a range in the "
                         "calibration table",
                         (double)c->min, (double)c->max);
-    xg_qrange(p->record, c->min, c->max, &c->scale, &c->zp);
+    if (c->wide)
+        c->scale = xg_qrange_wide(c->min, c->max);
+    else
+        xg_qrange(p->record, c->min, c->max, &c->scale, &c->zp);
     return XG_OK;
 }
 
@@ -172,14 +191,17 @@ static xg_status choose_class(xg_qplan *p, uint32_t t) {
 static void choose_weights(xg_qplan *p, uint32_t node) {
     xg_qnode *q = xg_qplan_node(p, node);
     const xg_tensor *w = xg_in(p->g, xg_nodep(p->g, node), 1);
+    bool wide = node_is_wide(p, xg_nodep(p->g, node));
+    xg_rqrec record = *p->record;
+    if (wide) record.pow2_scales = false;
     int64_t n = xg_tensor_elems(w);
-    float all = xg_qweight_scale(p->record, q->w, n);
+    float all = xg_qweight_scale(&record, q->w, n);
     if (all == 0) all = 1.0f / 128;
-    q->nw = p->record->per_channel ? (uint32_t)w->dim[0] : 1;
+    q->nw = wide || record.per_channel ? (uint32_t)w->dim[0] : 1;
     q->wscale = xg_newn(p->arena, float, q->nw);
     for (uint32_t o = 0; o < q->nw; o++) {
         int64_t run = n / q->nw;
-        float own = q->nw == 1 ? all : xg_qweight_scale(p->record, q->w + o * run, run);
+        float own = q->nw == 1 ? all : xg_qweight_scale(&record, q->w + o * run, run);
         q->wscale[o] = own > 0 ? own : all;
     }
 }
@@ -205,17 +227,20 @@ static int32_t zp_of(xg_qplan *p, uint32_t t) {
     return p->tensor.v[xg_qplan_root(p, t)].zp;
 }
 
-/* Whether sum |w| * max|x - zx| + |b| of a channel stays below 2^(acc_bits - 1). */
+/* Whether sum |w| * max|x - zx| + |b| of a channel stays below 2^(acc_bits - 1), and |b| below
+ * 2^31.
+ */
 static bool accumulator_fits(xg_qplan *p, const xg_node *n, const xg_qnode *q, uint32_t o) {
     const xg_tensor *w = xg_in(p->g, n, 1);
     int64_t run = xg_tensor_elems(w) / w->dim[0];
-    double scale = q->wscale[q->nw == 1 ? 0 : o], sum = 0;
-    int32_t zx = zp_of(p, n->in[0]);
+    double scale = q->wscale[q->nw == 1 ? 0 : o], sum = 0, bias = 0;
+    int32_t zx = zp_of(p, n->in[0]), bits = p->record->acc_bits;
+    if (node_is_wide(p, n)) bits = XG_WIDE_ACC_BITS;
     for (int64_t i = 0; i < run; i++)
         sum += fmin(fabs(rint(q->w[(int64_t)o * run + i] / scale)), 128);
-    sum *= (double)xg_max(127 - zx, zx + 128);
-    if (q->b) sum += fabs(rint(q->b[o] / (scale * (double)scale_of(p, n->in[0])))) + 1;
-    return sum < ldexp(1, p->record->acc_bits - 1);
+    sum *= is_wide(p, n->in[0]) ? 32768.0 : (double)xg_max(127 - zx, zx + 128);
+    if (q->b) bias = fabs(rint(q->b[o] / (scale * (double)scale_of(p, n->in[0])))) + 1;
+    return sum + bias < ldexp(1, bits - 1) && bias < 0x1p31;
 }
 
 static outcome coarsen_weights(xg_qnode *q, uint32_t o) {
@@ -229,7 +254,7 @@ static outcome fit_conv(xg_qplan *p, uint32_t node) {
     xg_qnode *q = xg_qplan_node(p, node);
     uint32_t channels = (uint32_t)xg_in(p->g, n, 1)->dim[0];
     outcome got = FITS;
-    for (uint32_t o = 0; o < q->nw; o++) {
+    for (uint32_t o = 0; o < q->nw && !node_is_wide(p, n); o++) {
         float num[2] = {scale_of(p, n->in[0]), q->wscale[o]}, sy = scale_of(p, n->out[0]);
         xg_rq unused;
         if (xg_rq_derive(p->record, num, 2, sy, &unused)) continue;
@@ -289,6 +314,7 @@ static outcome fit_pool(xg_qplan *p, const xg_node *n) {
 
 static outcome fit_node(xg_qplan *p, uint32_t i) {
     const xg_node *n = xg_nodep(p->g, i);
+    if (node_is_wide(p, n) && n->op != XG_OP_Conv) return FITS;
     switch (n->op) {
     case XG_OP_Conv:
         return xg_qplan_node(p, i)->w ? fit_conv(p, i) : FITS;

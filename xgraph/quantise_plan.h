@@ -10,7 +10,8 @@
  *  - a class's scale is the finest that covers its range; where the record cannot express a node
  * with it, scales are only ever made coarser (doubled), never finer, so that nothing saturates that
  * the range covers;
- *  - weights are symmetric; their scales, too, are only made coarser.
+ *  - weights are symmetric; their scales, too, are only made coarser;
+ *  - nodes that touch 16-bit tensors are the host's (kernel_wide.c): the record does not bind them.
  * The page is QUANTISE.md. Internal to xgraph/.
  */
 #ifndef XG_QUANTISE_PLAN_H
@@ -21,6 +22,7 @@
 
 typedef struct xg_qtensor {
     bool active;           /* the plan gives this tensor its quant */
+    bool wide;             /* in 16 bits, without zero point; the same in a whole class */
     uint32_t up;           /* union-find: the parent; a class is known by its root */
     float min, max;        /* root: real range to cover; min > max: nothing known */
     const xg_quant *fixed; /* root: the quant that this class must have, or NULL */
@@ -36,6 +38,8 @@ typedef struct xg_qnode {
     const float *b; /* its real bias [O], or NULL */
     float *wscale;  /* [nw], made by the solver */
     uint32_t nw;    /* O or 1 */
+    bool pad;       /* Pad: fill holds the real value of its border */
+    float fill;
     const xg_node *unary; /* Lut: the float operator it stands for, or NULL */
     const xg_tensor *old_x, *old_y,
         *old_table; /* Lut: the table it stood for under old quants, or NULL */
@@ -69,6 +73,8 @@ XG_MUST_USE xg_status xg_qplan_write(xg_qplan *p);
 
 /* The scale and zero point that the record's rules give a range (zero is always inside). */
 void xg_qrange(const xg_rqrec *r, float min, float max, float *scale, int32_t *zp);
+/* Of a 16-bit tensor: max(|min|, |max|) / 32767. */
+float xg_qrange_wide(float min, float max);
 /* Finest symmetric scale that covers n weights. Powers of two: the covering exponent, or one less
  * when its squared error is smaller. 0 when all weights are zero. */
 float xg_qweight_scale(const xg_rqrec *r, const float *w, int64_t n);
@@ -80,6 +86,7 @@ struct xg_quant_report;
 XG_MUST_USE xg_status xg_quant_measure(xg_ctx *c, const xg_graph *before, const xg_graph *after,
                                        const xg_rqrec *record, struct xg_quant_report *report);
 /* Suffix of the integer twin of a graph output or input. */
-#define XG_QSUFFIX "/i8"
+#define XG_QSUFFIX   "/i8"
+#define XG_QSUFFIX16 "/i16"
 
 #endif

@@ -1,6 +1,6 @@
 #include "xgraph/quantise_plan.h"
 
-#include "xgraph/interp.h"
+#include "xgraph/kernel.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,6 +16,18 @@ static int8_t quantise8(float v, float scale, int32_t zp) {
 /* ---- tensors
  * ---------------------------------------------------------------------------------------- */
 
+/* The values of a constant under its tensor's type and scale. */
+static const void *integers(xg_qplan *p, const xg_tensor *t, const float *value) {
+    int64_t n = xg_tensor_elems(t);
+    int32_t lo, hi;
+    void *data = xg_alloc_array(p->arena, (size_t)n, xg_dtype_bytes(t->dtype));
+    xg_dtype_range(t->dtype, &lo, &hi);
+    for (int64_t k = 0; k < n; k++)
+        xg_store(data, t->dtype, k,
+                 xg_quantize_f32(value[k], t->quant->scale[0], t->quant->zp[0], lo, hi));
+    return data;
+}
+
 static void write_tensors(xg_qplan *p) {
     const xg_quant **quant = xg_newn(p->arena, const xg_quant *, p->g->tensor.n);
     for (uint32_t i = 0; i < p->g->tensor.n; i++) {
@@ -26,13 +38,9 @@ static void write_tensors(xg_qplan *p) {
         if (!quant[root])
             quant[root] = c->fixed ? c->fixed : xg_quant_scalar(p->arena, c->scale, c->zp);
         xg_tensor *t = xg_tensorp(p->g, i);
-        t->dtype = XG_I8;
+        t->dtype = q->wide ? XG_I16 : XG_I8;
         t->quant = quant[root];
-        if (!q->value) continue;
-        int64_t n = xg_tensor_elems(t);
-        int8_t *data = xg_newn(p->arena, int8_t, (size_t)n);
-        for (int64_t k = 0; k < n; k++) data[k] = quantise8(q->value[k], c->scale, c->zp);
-        t->data = data;
+        if (q->value) t->data = integers(p, t, q->value);
     }
 }
 
@@ -161,10 +169,23 @@ static void write_clamp(xg_qplan *p, uint32_t node) {
     xg_node *n = xg_nodep(p->g, node);
     if (!xg_has_attr(n, XG_ATTR_lo)) return;
     const xg_quant *y = xg_out(p->g, n, 0)->quant;
-    int32_t lo = xg_quantize_f32(q->lo, y->scale[0], y->zp[0], -128, 127);
-    int32_t hi = xg_quantize_f32(q->hi, y->scale[0], y->zp[0], -128, 127);
-    xg_set_ai(n, XG_ATTR_lo, lo > -128 ? lo : xg_attrs[XG_ATTR_lo].default_i);
-    xg_set_ai(n, XG_ATTR_hi, hi < 127 ? hi : xg_attrs[XG_ATTR_hi].default_i);
+    int32_t least, most;
+    xg_dtype_range(xg_out(p->g, n, 0)->dtype, &least, &most);
+    int32_t lo = xg_quantize_f32(q->lo, y->scale[0], y->zp[0], least, most);
+    int32_t hi = xg_quantize_f32(q->hi, y->scale[0], y->zp[0], least, most);
+    xg_set_ai(n, XG_ATTR_lo, lo > least ? lo : xg_attrs[XG_ATTR_lo].default_i);
+    xg_set_ai(n, XG_ATTR_hi, hi < most ? hi : xg_attrs[XG_ATTR_hi].default_i);
+}
+
+/* Integers are filled with an integer: the quantised value. */
+static void write_fill(xg_qplan *p, uint32_t node) {
+    const xg_node *n = xg_nodep(p->g, node);
+    const xg_tensor *y = xg_out(p->g, n, 0);
+    int32_t lo, hi;
+    xg_dtype_range(y->dtype, &lo, &hi);
+    float fill = p->node.v[node].fill;
+    xg_set_af(n, XG_ATTR_value,
+              (float)xg_quantize_f32(fill, y->quant->scale[0], y->quant->zp[0], lo, hi));
 }
 
 xg_status xg_qplan_write(xg_qplan *p) {
@@ -175,6 +196,7 @@ xg_status xg_qplan_write(xg_qplan *p) {
         if (p->node.v[i].w) write_weights(p, &u, i);
         if (p->node.v[i].b) write_bias(p, &u, i);
         if (p->node.v[i].clamp) write_clamp(p, i);
+        if (p->node.v[i].pad) write_fill(p, i);
         if (p->node.v[i].unary || p->node.v[i].old_table) st = write_lut(p, &u, i);
     }
     return st;

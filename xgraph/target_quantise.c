@@ -41,9 +41,10 @@ static bool is_pow2(float s) {
     return frexpf(s, &e) == 0.5f;
 }
 
-/* Operators that take any scale: tables, copies, and what the host does in float. */
-static bool takes_any_scale(uint16_t op) {
-    switch (op) {
+/* Operators that take any scale: tables, copies, and what the host does in float or 16 bits. */
+static bool takes_any_scale(const xg_graph *g, const xg_node *n) {
+    if (xg_node_is_wide(g, n)) return true;
+    switch (n->op) {
     case XG_OP_Quantize:
     case XG_OP_Dequantize:
     case XG_OP_Requantize:
@@ -101,7 +102,7 @@ static bool tensor_fits(const xg_rqrec *r, const xg_tensor *t) {
 static bool activations_fit(const xg_graph *g, const xg_rqrec *r) {
     for (uint32_t i = 0; i < g->node.n; i++) {
         const xg_node *n = xg_nodep(g, i);
-        if (takes_any_scale(n->op)) continue;
+        if (takes_any_scale(g, n)) continue;
         for (uint32_t k = 0; k < data_inputs(n); k++)
             if (!(n->op == XG_OP_MatMul && is_const(xg_in(g, n, k))) &&
                 !tensor_fits(r, xg_in(g, n, k)))
@@ -113,6 +114,7 @@ static bool activations_fit(const xg_graph *g, const xg_rqrec *r) {
 
 static bool node_weights_fit(const xg_graph *g, const xg_node *n, const xg_rqrec *r) {
     const xg_tensor *w = xg_in(g, n, 1);
+    if (xg_node_is_wide(g, n)) return true;
     if (is_dense_conv(g, n)) return weights_fit(r, w->quant);
     if (n->op == XG_OP_MatMul && is_const(w) && w->quant) return weights_fit(r, w->quant);
     return true;
@@ -121,6 +123,7 @@ static bool node_weights_fit(const xg_graph *g, const xg_node *n, const xg_rqrec
 static bool pool_fits(const xg_graph *g, const xg_node *n, const xg_rqrec *r) {
     const xg_tensor *x = xg_in(g, n, 0), *y = xg_out(g, n, 0);
     if (n->op != XG_OP_AvgPool || r->pool != XG_POOL_EXACT || !x->quant || !y->quant) return true;
+    if (xg_node_is_wide(g, n)) return true;
     return xg_quant_equal(x->quant, y->quant);
 }
 
@@ -235,7 +238,7 @@ static bool *find_bound(work *w) {
     }
     for (uint32_t i = 0; i < w->h->node.n; i++) {
         const xg_node *n = xg_nodep(w->h, i);
-        if (takes_any_scale(n->op)) continue;
+        if (takes_any_scale(w->h, n)) continue;
         for (uint32_t k = 0; k < data_inputs(n); k++)
             if (n->in[k] != XG_NONE) bound[xg_qplan_root(&w->plan, n->in[k])] = true;
         for (uint32_t k = 0; k < n->nout; k++) bound[xg_qplan_root(&w->plan, n->out[k])] = true;
@@ -320,6 +323,12 @@ static span lut_span(const xg_tensor *y, const xg_tensor *table) {
     return s;
 }
 
+/* An integer Pad's fill is a code. */
+static span fill_span(const xg_node *n, const xg_tensor *y) {
+    int64_t code = (int64_t)xg_af(n, XG_ATTR_value);
+    return codes(y, code, code);
+}
+
 static span node_span(const work *w, const xg_node *n) {
     const xg_tensor *x = xg_in(w->h, n, 0), *y = xg_out(w->h, n, 0);
     bool bounded = xg_has_attr(n, XG_ATTR_lo);
@@ -333,7 +342,7 @@ static span node_span(const work *w, const xg_node *n) {
     }
     if (xg_ops[n->op].rule != XG_RULE_KEEP || !is_int_activation(x)) return own;
     span in = w->bound[n->in[0]];
-    if (n->op == XG_OP_Pad) in = both(in, (span){xg_af(n, XG_ATTR_value), xg_af(n, XG_ATTR_value)});
+    if (n->op == XG_OP_Pad) in = both(in, fill_span(n, y));
     return overlap(in, own);
 }
 
@@ -390,10 +399,21 @@ static void plan_const(work *w, uint32_t t) {
     xg_qplan_cover(&w->plan, t, s.lo, s.hi);
 }
 
+/* 16-bit tensors are the host's: they keep their scales. */
+static void plan_wide(work *w, uint32_t t) {
+    xg_qtensor *q = xg_qplan_tensor(&w->plan, t);
+    q->active = q->wide = true;
+    w->plan.tensor.v[xg_qplan_root(&w->plan, t)].fixed = xg_tensorp(w->h, t)->quant;
+}
+
 static void plan_tensors(work *w) {
     const bool *bound = find_bound(w), *parameter = find_parameters(w);
     for (uint32_t t = 0; t < w->h->tensor.n; t++) {
         const xg_tensor *v = xg_tensorp(w->h, t);
+        if (v->dtype == XG_I16 && v->quant && v->quant->axis < 0) {
+            plan_wide(w, t);
+            continue;
+        }
         bool is_b =
             is_const(v) && v->quant && v->quant->axis >= 0; /* MatMul's right side, per column */
         if (parameter[t] || !(is_int_activation(v) || is_b)) continue;
@@ -461,10 +481,17 @@ static void plan_lut(work *w, uint32_t node) {
 static void plan_nodes(work *w) {
     for (uint32_t i = 0; i < w->h->node.n; i++) {
         const xg_node *n = xg_nodep(w->h, i);
-        if (is_dense_conv(w->h, n) && (w->activations || !node_weights_fit(w->h, n, w->record)))
-            plan_conv(w, i);
+        bool wide = xg_node_is_wide(w->h, n); /* only its input's scale may ask for another bias */
+        bool anew =
+            wide ? is_active(w, n->in[0]) : w->activations || !node_weights_fit(w->h, n, w->record);
+        if (is_dense_conv(w->h, n) && anew) plan_conv(w, i);
         plan_clamp(w, i);
         if (n->op == XG_OP_Lut) plan_lut(w, i);
+        if (n->op == XG_OP_Pad && is_active(w, n->out[0])) {
+            xg_qnode *q = xg_qplan_node(&w->plan, i);
+            q->pad = true;
+            q->fill = fill_span(n, xg_out(w->h, n, 0)).lo;
+        }
     }
 }
 

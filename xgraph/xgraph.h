@@ -168,6 +168,11 @@ const xg_quant *xg_quant_new(xg_arena *a, int32_t axis, uint32_t n, const float 
 const xg_quant *xg_quant_scalar(xg_arena *a, float scale, int32_t zp);
 bool xg_quant_equal(const xg_quant *a, const xg_quant *b);
 
+/* True when the node reads or makes quantised 16-bit integers. Such nodes run on the host, by the
+ * same arithmetic on every machine (kernel_wide.c); their accumulators have XG_WIDE_ACC_BITS. */
+bool xg_node_is_wide(const xg_graph *g, const xg_node *n);
+enum { XG_WIDE_ACC_BITS = 48 };
+
 /* Product of the dimensions; INT64_MAX when it overflows, 0 when a dimension is negative. */
 int64_t xg_tensor_elems(const xg_tensor *t);
 static inline xg_node *xg_nodep(const xg_graph *g, uint32_t n) {
