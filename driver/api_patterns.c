@@ -57,6 +57,7 @@ static void put_json(xg_arena *a, const xg_patterns *p, const counts *k, xg_buf 
         xg_pattern_summary(t, &ops);
         xg_json_open(&j, '{');
         xg_json_kstr(&j, "name", t->name);
+        xg_json_kstr(&j, "kind", t->siblings ? "siblings" : "group");
         xg_json_kstr(&j, "operators", ops.p);
         xg_json_kint(&j, "variants", t->nvariant);
         if (k) xg_json_kint(&j, "matches", k->pattern[i]);

@@ -86,12 +86,12 @@ static void join_concats(xg_ilp *s) {
 
 typedef struct placed_group {
     xg_group g;
-    uint32_t last;
+    uint32_t turn;
 } placed_group;
 
 static int by_turn(const void *a, const void *b) {
     const placed_group *x = a, *y = b;
-    return x->last < y->last ? -1 : x->last > y->last;
+    return x->turn < y->turn ? -1 : x->turn > y->turn;
 }
 
 /* Groups and what stays on chip, from the program's columns. */
@@ -103,12 +103,12 @@ static void take_answer(xg_ilp *s, const bool *column) {
     for (uint32_t v = 0; v < s->var.n; v++) {
         const xg_var *x = &s->var.v[v];
         if (!column[x->column]) continue;
-        placed_group p = {s->cand.v[x->cand].group, s->cand.v[x->cand].last};
+        placed_group p = {s->cand.v[x->cand].group, s->cand.v[x->cand].turn};
         p.g.strategy = x->strategy;
         p.g.cost_cycles = x->est.cycles;
         xg_push(s->a, &chosen, p);
-        for (uint32_t k = 0; k + 1 < p.g.nnode; k++)
-            inner[xg_nodep(s->g, p.g.node[k])->out[0]] = true;
+        for (uint32_t k = 0; k < p.g.nnode; k++)
+            inner[xg_nodep(s->g, p.g.node[k])->out[0]] = !xg_group_returns(&p.g, p.g.node[k]);
     }
     qsort(chosen.v, chosen.n, sizeof *chosen.v, by_turn);
     for (uint32_t i = 0; i < chosen.n; i++) xg_push(s->a, &out->group, chosen.v[i].g);

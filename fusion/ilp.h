@@ -5,8 +5,11 @@
  * each tensor r (stays on chip) and d (lies in DDR). Rows: each node is covered once; a column that
  * reads a tensor on chip (from DDR) needs its r (its d), one row for each tensor and reader; what
  * makes a tensor makes it where r and d say; at each node's turn the room of its group and of all
- * that stays then fits the feature-map memory. A concat's result and what lies in it share r and d.
- * Costs are estimated cycles (isa/timing.c), with the DDR's busy cycles as a small second term.
+ * that stays then fits the feature-map memory. Siblings run at the turn of their first result, and
+ * all that they read is made before it: so groups that share no node can always run in the order of
+ * their turns, and no rows are needed against cycles. A concat's result and what lies in it share r
+ * and d. Costs are estimated cycles (isa/timing.c), with the DDR's busy cycles as a small second
+ * term.
  */
 #ifndef XG_ILP_H
 #define XG_ILP_H
@@ -21,8 +24,8 @@ enum {
 /* A candidate group in one way of execution: a column. */
 typedef struct xg_var {
     uint32_t cand, column;
-    uint32_t chip_in; /* mask over the parts' inputs (xg_parts.in) */
-    bool chip_out, to_ddr;
+    uint32_t chip_in;          /* mask over the parts' inputs (xg_parts.in) */
+    uint32_t chip_out, to_ddr; /* masks over the results (xg_parts.out) */
     xg_strategy strategy;
     xg_estimate est;
     int64_t cost;
@@ -31,6 +34,7 @@ typedef struct xg_var {
 typedef struct xg_cand {
     xg_group group;
     uint32_t first, last; /* turns of its first and last node */
+    uint32_t turn; /* of its first result: when it runs, before its readers and after its inputs */
     uint32_t nin;
     uint32_t in[XG_PARTS_INPUTS]; /* tensors, in the order of xg_parts.in */
 } xg_cand;

@@ -22,14 +22,8 @@ static void link_variants(xg_ilp *s, struct xg_cover_chain *c) {
 }
 
 /* From the turn at which a tensor (or the first of those that share its r and d) is made to the
- * latest turn at which a group that reads it may end. */
+ * turn of its last reader. */
 static void find_lives(const xg_ilp *s, uint32_t *from, uint32_t *to, uint32_t *readers) {
-    uint32_t *end_of = xg_newn(s->a, uint32_t, s->g->node.n + 1);
-    for (uint32_t i = 0; i < s->cand.n; i++)
-        for (uint32_t k = 0; k < s->cand.v[i].group.nnode; k++) {
-            uint32_t n = s->cand.v[i].group.node[k];
-            if (s->cand.v[i].last > end_of[n]) end_of[n] = s->cand.v[i].last;
-        }
     for (uint32_t t = 0; t < s->g->tensor.n; t++) from[t] = UINT32_MAX;
     for (uint32_t t = 0; t < s->g->tensor.n; t++) {
         uint32_t r = s->rep[t];
@@ -37,7 +31,7 @@ static void find_lives(const xg_ilp *s, uint32_t *from, uint32_t *to, uint32_t *
         uint32_t made = s->pos[xg_tensorp(s->g, t)->producer];
         if (made < from[r]) from[r] = made;
         for (uint32_t u = s->c->uses.first[t]; u < s->c->uses.first[t + 1]; u++) {
-            uint32_t e = end_of[s->c->uses.node[u]];
+            uint32_t e = s->pos[s->c->uses.node[u]];
             if (e > to[r]) to[r] = e;
             readers[r]++;
         }
@@ -100,9 +94,12 @@ static void add_maker_rows(xg_ilp *s, uint32_t t) {
     for (uint32_t e = s->chain->head[made]; e != XG_NONE; e = s->chain->next.v[e]) {
         const xg_var *v = &s->var.v[s->chain->var.v[e]];
         const xg_group *g = &s->cand.v[v->cand].group;
-        if (g->node[g->nnode - 1] != made) continue; /* an inner tensor */
-        if (v->chip_out) xg_mip_add(s->stairs->mip, chip, v->column, 1);
-        if (v->to_ddr) xg_mip_add(s->stairs->mip, ddr, v->column, 1);
+        const uint32_t *result;
+        uint32_t n = xg_group_results(g, &result), k = 0;
+        while (k < n && result[k] != made) k++;
+        if (k == n) continue; /* an inner tensor */
+        if (v->chip_out >> k & 1) xg_mip_add(s->stairs->mip, chip, v->column, 1);
+        if (v->to_ddr >> k & 1) xg_mip_add(s->stairs->mip, ddr, v->column, 1);
     }
 }
 
@@ -120,13 +117,43 @@ static void add_agreement(xg_ilp *s) {
     }
 }
 
+/* Tensors whose r and d are those of others count once. */
+static bool is_new(uint32_t *seen, uint32_t *n, uint32_t t) {
+    for (uint32_t i = 0; i < *n; i++)
+        if (seen[i] == t) return false;
+    seen[(*n)++] = t;
+    return true;
+}
+
+/* A group that runs after a node of it has had its turn keeps the inputs on chip until then; one
+ * that runs before the turn of a result has it on chip from then on. */
+static void add_longer_lives(xg_ilp *s, const xg_var *v, const uint32_t *row) {
+    const xg_cand *c = &s->cand.v[v->cand];
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(&c->group, &result), n = 0;
+    uint32_t seen[XG_PARTS_INPUTS + XG_GROUP_RESULTS];
+    for (uint32_t k = 0; k < c->nin; k++) {
+        uint32_t r = s->rep[c->in[k]];
+        if (!(v->chip_in >> k & 1) || !is_new(seen, &n, r)) continue;
+        for (uint32_t p = s->stairs->col.v[s->r_col[r]].last + 1; p <= c->turn; p++)
+            xg_mip_add(s->stairs->mip, row[p], v->column, xg_ilp_whole_words(s, r));
+    }
+    n = 0;
+    for (uint32_t k = 0; k < nresult; k++) {
+        uint32_t r = s->rep[xg_nodep(s->g, result[k])->out[0]];
+        if (!(v->chip_out >> k & 1) || !is_new(seen, &n, r)) continue;
+        for (uint32_t p = c->turn; p < s->stairs->col.v[s->r_col[r]].first; p++)
+            xg_mip_add(s->stairs->mip, row[p], v->column, xg_ilp_whole_words(s, r));
+    }
+}
+
 static void add_capacity(xg_ilp *s) {
     uint32_t *row = xg_newn(s->a, uint32_t, s->g->node.n + 1);
     for (uint32_t p = 0; p < s->g->node.n; p++)
         row[p] = xg_stairs_add_row(s->stairs, p, INT64_MIN, s->m->tile.fm_depth);
     for (uint32_t v = 0; v < s->var.n; v++)
         if (s->var.v[v].est.fm_words)
-            xg_mip_add(s->stairs->mip, row[s->cand.v[s->var.v[v].cand].last], s->var.v[v].column,
+            xg_mip_add(s->stairs->mip, row[s->cand.v[s->var.v[v].cand].turn], s->var.v[v].column,
                        s->var.v[v].est.fm_words);
     for (uint32_t t = 0; t < s->g->tensor.n; t++) {
         if (s->r_col[t] == XG_NONE) continue;
@@ -134,6 +161,7 @@ static void add_capacity(xg_ilp *s) {
         for (uint32_t p = c->first; p <= c->last && p < s->g->node.n; p++)
             xg_mip_add(s->stairs->mip, row[p], s->r_col[t], xg_ilp_whole_words(s, t));
     }
+    for (uint32_t v = 0; v < s->var.n; v++) add_longer_lives(s, &s->var.v[v], row);
 }
 
 void xg_ilp_add_rows(xg_ilp *s) {

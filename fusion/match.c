@@ -6,12 +6,19 @@
  * the piece that has its result, once for each automorphism. In a pattern's graph the vertex comes
  * first that fits the fewest nodes; variants without a chance in a piece are skipped.
  *
+ * For siblings a piece is a tensor with at most XG_SIBLING_READERS of its readers, and what can
+ * follow them inside a group. The tensor is a vertex there, and in the pattern's graph, where edges
+ * lead from it to all that takes the shared input. Branches that are alike are interchangeable:
+ * edges between them in the pattern, and from earlier to later readers in the piece, leave one
+ * order of each set.
+ *
  * igraph is not thread safe, keeps global state and aborts by default: all calls are made under one
  * lock, with error handlers that do nothing, and between lock and unlock nothing is allocated from
  * arenas, because that could unwind past igraph. */
 #include "fusion/patterns.h"
 
 #include "fusion/geometry.h"
+#include "fusion/select.h"
 
 #include <igraph/igraph.h>
 #include <pthread.h>
@@ -19,10 +26,12 @@
 #include <string.h>
 
 enum { BLOCK = 32, STEPS_MAX = 1 << 18, WORDS_MAX = 1 << 26 };
+enum { SIBLING_MEMBERS = 128, SIBLING_STEPS = 1 << 16 };
 
 /* One variant, made ready for a graph. */
 typedef struct query {
     const xg_variant *v;
+    bool siblings; /* igraph's vertex 0 is the shared input, the others follow */
     uint8_t order[XG_PATTERN_VERTICES]; /* igraph's vertex -> the variant's */
     uint8_t at[XG_PATTERN_VERTICES];    /* and back */
     bool possible;                      /* every vertex fits some node */
@@ -39,8 +48,9 @@ typedef struct hits {
 
 typedef struct link {
     uint32_t from, to; /* members of the piece */
-    uint8_t operands;  /* bit 0: first, bit 1: second */
+    uint8_t operands;  /* bit 0: first, bit 1: second; 0: not read */
     bool same;         /* the tensor has the shape of the reader's result */
+    bool ordered;      /* both read the shared input, `from` is the earlier node */
 } link;
 
 typedef struct matcher {
@@ -53,7 +63,8 @@ typedef struct matcher {
     query *query;           /* [variants] */
     hits *hits;
     /* the piece */
-    uint32_t *member, nmember, nresult; /* nodes; the first nresult may be results */
+    uint32_t *member, nmember, nresult; /* nodes; the first nresult may be results; of siblings the
+                                           first nresult read the shared input */
     uint32_t *local;                    /* [nodes] their index in member, or XG_NONE */
     link *link;
     uint32_t nlink;
@@ -118,7 +129,7 @@ static uint32_t neighbours(const xg_variant *v, uint32_t k) {
 static void prepare_query(const matcher *m, const uint32_t *count, query *q) {
     const xg_variant *v = q->v;
     const uint32_t *rarity = count + m->p->pattern[v->pattern].first_vertex;
-    uint32_t placed = 0, reach = (1u << v->nvertex) - 1;
+    uint32_t placed = 0, reach = q->siblings ? v->roots : (1u << v->nvertex) - 1;
     q->possible = true;
     for (uint32_t i = 0; i < v->nvertex; i++) {
         uint32_t best = XG_NONE;
@@ -129,7 +140,7 @@ static void prepare_query(const matcher *m, const uint32_t *count, query *q) {
         q->order[i] = (uint8_t)best;
         q->at[best] = (uint8_t)i;
         q->possible &= rarity[v->vertex[best]] > 0;
-        if (!placed) reach = 0;
+        if (!placed && !q->siblings) reach = 0;
         placed |= 1u << best;
         reach = (reach | neighbours(v, best)) & ~placed;
     }
@@ -141,6 +152,7 @@ static void prepare_queries(matcher *m, xg_arena *tmp) {
         for (uint32_t i = 0; i < n; i++) count[k] += m->fits[(size_t)k * n + i];
     for (uint32_t i = 0; i < m->p->nvariant; i++) {
         m->query[i].v = &m->p->variant[i];
+        m->query[i].siblings = m->p->pattern[m->p->variant[i].pattern].siblings;
         prepare_query(m, count, &m->query[i]);
     }
 }
@@ -176,6 +188,14 @@ static void enter(matcher *m, uint32_t node) {
     m->member[m->nmember++] = node;
 }
 
+static void add_link(matcher *m, uint32_t from, uint32_t to, link l) {
+    m->ends[2 * m->nlink] = from;
+    m->ends[2 * m->nlink + 1] = to;
+    l.from = from;
+    l.to = to;
+    m->link[m->nlink++] = l;
+}
+
 /* Members: the nodes in `result`, and what the widest pattern can reach before them. */
 static void gather_piece(matcher *m, const uint32_t *result, uint32_t n) {
     link from[2];
@@ -196,17 +216,50 @@ static void gather_piece(matcher *m, const uint32_t *result, uint32_t n) {
         for (uint32_t j = 0; j < k; j++) {
             uint32_t at = m->local[from[j].from];
             if (at == XG_NONE) continue;
-            m->ends[2 * m->nlink] = at;
-            m->ends[2 * m->nlink + 1] = i;
-            from[j].from = at;
-            from[j].to = i;
-            m->link[m->nlink++] = from[j];
+            add_link(m, at, i, from[j]);
         }
     }
 }
 
+/* Readers [0, n) of the tensor, ascending, and what can follow them inside a group. */
+static void gather_siblings(matcher *m, uint32_t tensor, const uint32_t *reader, uint32_t n) {
+    link from[2];
+    for (uint32_t i = 0; i < m->nmember; i++) m->local[m->member[i]] = XG_NONE;
+    m->nmember = m->nlink = 0;
+    for (uint32_t i = 0; i < n; i++) enter(m, reader[i]);
+    m->nresult = n;
+    for (uint32_t depth = 1, level = 0; depth < m->p->widest; depth++)
+        for (uint32_t end = m->nmember; level < end; level++) {
+            uint32_t t = xg_nodep(m->g, m->member[level])->out[0];
+            if (!m->inner[m->member[level]]) continue;
+            m->cut_short |= m->nmember >= SIBLING_MEMBERS;
+            for (uint32_t u = m->uses.first[t];
+                 u < m->uses.first[t + 1] && m->nmember < SIBLING_MEMBERS; u++)
+                enter(m, m->uses.node[u]);
+        }
+    for (uint32_t i = 0; i < m->nmember; i++) {
+        uint32_t k = sources(m, m->member[i], from);
+        for (uint32_t j = 0; j < k; j++) {
+            uint32_t at = m->local[from[j].from];
+            if (at == XG_NONE) continue;
+            from[j].ordered = at < i && i < n;
+            add_link(m, at, i, from[j]);
+        }
+        for (uint32_t at = 0; at < i && i < n; at++)
+            if (!(k > 0 && m->local[from[0].from] == at) &&
+                !(k > 1 && m->local[from[1].from] == at))
+                add_link(m, at, i, (link){.ordered = true});
+        if (i >= n) continue;
+        const xg_node *x = xg_nodep(m->g, m->member[i]);
+        uint8_t second = x->nin > 1 && x->in[1] == tensor ? 2 : 0;
+        add_link(m, XG_NONE, i, (link){.operands = (uint8_t)((x->in[0] == tensor) | second)});
+    }
+    for (uint32_t i = 0; i < m->nlink; i++) /* the tensor stands behind all members */
+        if (m->link[i].from == XG_NONE) m->ends[2 * i] = m->link[i].from = m->nmember;
+}
+
 static bool link_fits(const xg_pattern_edge *e, const link *l) {
-    if (e->same && !l->same) return false;
+    if (!l->operands || (e->same && !l->same)) return false;
     switch (e->link) {
     case XG_LINK_FIRST:
         return l->operands & 1;
@@ -227,8 +280,8 @@ static bool has_chance(const matcher *m, const query *q) {
         const uint8_t *from = fits_row(m, q->v, e->from), *to = fits_row(m, q->v, e->to);
         bool found = false;
         for (uint32_t k = 0; k < m->nlink && !found; k++)
-            found = from[m->member[m->link[k].from]] && to[m->member[m->link[k].to]] &&
-                    link_fits(e, &m->link[k]);
+            found = m->link[k].from < m->nmember && from[m->member[m->link[k].from]] &&
+                    to[m->member[m->link[k].to]] && link_fits(e, &m->link[k]);
         if (!found) return false;
     }
     return true;
@@ -245,16 +298,21 @@ static igraph_bool_t node_fits(const igraph_t *piece, const igraph_t *pattern,
         return false;
     }
     m->steps--;
-    uint32_t node = m->member[v], vertex = m->now->order[k];
+    bool siblings = m->now->siblings;
+    if (siblings && (!k || v == m->nmember)) return !k && v == m->nmember;
+    uint32_t node = m->member[v], vertex = m->now->order[siblings ? k - 1 : k];
     if (!fits_row(m, m->now->v, vertex)[node]) return false;
-    return vertex == m->now->v->result ? (uint32_t)v < m->nresult : m->inner[node];
+    if (!(m->now->v->results >> vertex & 1)) return m->inner[node];
+    return siblings || (uint32_t)v < m->nresult;
 }
 
 static igraph_bool_t edge_fits(const igraph_t *piece, const igraph_t *pattern,
                                const igraph_integer_t e, const igraph_integer_t k, void *arg) {
     const matcher *m = arg;
     (void)piece, (void)pattern;
-    return link_fits(&m->now->v->edge[k], &m->link[e]);
+    if (k < m->now->v->nedge) return link_fits(&m->now->v->edge[k], &m->link[e]);
+    bool shared = m->link[e].from == m->nmember;
+    return shared || m->link[e].ordered;
 }
 
 /* Only the last node's result is read outside. node: ascending. */
@@ -267,6 +325,43 @@ static bool is_closed(matcher *m, const uint32_t *node, uint32_t n) {
             if (m->mark[m->uses.node[u]] != m->epoch) return false;
     }
     return true;
+}
+
+static bool same_map(const matcher *m, uint32_t a, uint32_t b) {
+    int64_t x[4], y[4];
+    xg_dims4(xg_out(m->g, xg_nodep(m->g, a), 0), x);
+    xg_dims4(xg_out(m->g, xg_nodep(m->g, b), 0), y);
+    return !memcmp(x, y, 3 * sizeof *x);
+}
+
+/* The conditions of xg_candidate for siblings. node: ascending. */
+static bool are_siblings(matcher *m, const uint32_t *node, uint32_t n) {
+    uint32_t read = 0, results = 0, first = XG_NONE, latest = 0;
+    m->epoch++;
+    for (uint32_t i = 0; i < n; i++) m->mark[node[i]] = m->epoch;
+    for (uint32_t i = 0; i < n; i++) {
+        const xg_node *x = xg_nodep(m->g, node[i]);
+        for (uint32_t k = 0; k < x->nin; k++) {
+            const xg_tensor *t = xg_in(m->g, x, k);
+            if (!t || t->producer == XG_NONE) continue;
+            for (uint32_t j = 0; j < i; j++) read |= (uint32_t)(node[j] == t->producer) << j;
+            if (m->mark[t->producer] != m->epoch && t->producer >= latest) latest = t->producer + 1;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t t = xg_nodep(m->g, node[i])->out[0];
+        if (!(read >> i & 1)) {
+            results++;
+            if (first == XG_NONE) first = node[i];
+            if (latest > first || !same_map(m, first, node[i])) return false;
+            continue;
+        }
+        if (xg_tensorp(m->g, t)->is_output) return false;
+        for (uint32_t u = m->uses.first[t]; u < m->uses.first[t + 1]; u++)
+            if (m->mark[m->uses.node[u]] != m->epoch) return false;
+    }
+    return results == (uint32_t)__builtin_popcount(m->now->v->results) &&
+           results <= XG_GROUP_RESULTS;
 }
 
 static bool grow(hits *h, size_t more) {
@@ -285,11 +380,11 @@ static igraph_error_t on_match(const igraph_vector_int_t *to_pattern,
     (void)to_pattern;
     uint32_t node[XG_PATTERN_VERTICES], n = m->now->v->nvertex;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t v = m->member[VECTOR(*to_piece)[i]], k = i;
+        uint32_t v = m->member[VECTOR(*to_piece)[m->now->siblings ? i + 1 : i]], k = i;
         for (; k && node[k - 1] > v; k--) node[k] = node[k - 1];
         node[k] = v;
     }
-    if (!is_closed(m, node, n)) return IGRAPH_SUCCESS;
+    if (!(m->now->siblings ? are_siblings : is_closed)(m, node, n)) return IGRAPH_SUCCESS;
     hits *h = m->hits;
     if (h->n + n + 2 > WORDS_MAX) {
         m->cut_short = true;
@@ -305,38 +400,114 @@ static igraph_error_t on_match(const igraph_vector_int_t *to_pattern,
 
 /* ---- the search; all igraph objects live and die here ---- */
 
-static igraph_error_t make_pattern(query *q) {
-    igraph_integer_t ends[2 * XG_PATTERN_EDGES];
-    igraph_vector_int_t view = {0};
-    for (uint32_t i = 0; i < q->v->nedge; i++) {
-        ends[2 * i] = q->at[q->v->edge[i].from];
-        ends[2 * i + 1] = q->at[q->v->edge[i].to];
+/* The only reader of vertex *v, when it reads nothing else of the pattern; false when there are
+ * several or it does. *v becomes XG_NONE when there is none. */
+static bool next_in_chain(const xg_variant *v, uint32_t *vertex, const xg_pattern_edge **edge) {
+    *edge = NULL;
+    for (uint32_t i = 0; i < v->nedge; i++)
+        if (v->edge[i].from == *vertex) {
+            if (*edge) return false;
+            *edge = &v->edge[i];
+        }
+    *vertex = *edge ? (*edge)->to : XG_NONE;
+    for (uint32_t i = 0; i < v->nedge; i++)
+        if (v->edge[i].to == *vertex && &v->edge[i] != *edge) return false;
+    return true;
+}
+
+static bool same_conditions(const xg_pattern_vertex *a, const xg_pattern_vertex *b) {
+    return a->ops == b->ops && a->convs == b->convs && a->kernel_min == b->kernel_min &&
+           a->kernel_max == b->kernel_max && a->stride_min == b->stride_min &&
+           a->stride_max == b->stride_max && a->map == b->map && a->operands == b->operands;
+}
+
+/* The branches that begin at a and b are alike. */
+static bool interchangeable(const xg_pattern *p, const xg_variant *v, uint32_t a, uint32_t b) {
+    while (a != XG_NONE && b != XG_NONE) {
+        const xg_pattern_edge *e, *f;
+        if (!same_conditions(&p->vertex[v->vertex[a]], &p->vertex[v->vertex[b]])) return false;
+        if (!next_in_chain(v, &a, &e) || !next_in_chain(v, &b, &f)) return false;
+        if (e && f && (e->link != f->link || e->same != f->same)) return false;
     }
-    igraph_error_t rc = igraph_create(
-        &q->graph, igraph_vector_int_view(&view, ends, 2 * (igraph_integer_t)q->v->nedge),
-        q->v->nvertex, IGRAPH_DIRECTED);
+    return a == b;
+}
+
+static uint32_t add_shared_edges(const matcher *m, const query *q, igraph_integer_t *ends,
+                                 uint32_t n) {
+    const xg_pattern *p = &m->p->pattern[q->v->pattern];
+    for (uint32_t r = 0; r < q->v->nvertex; r++) {
+        if (!(q->v->roots >> r & 1)) continue;
+        ends[2 * n] = 0;
+        ends[2 * n++ + 1] = q->at[r] + 1;
+        for (uint32_t s = r; s-- > 0;)
+            if (q->v->roots >> s & 1 && interchangeable(p, q->v, s, r)) {
+                ends[2 * n] = q->at[s] + 1;
+                ends[2 * n++ + 1] = q->at[r] + 1;
+                break;
+            }
+    }
+    return n;
+}
+
+static igraph_error_t make_pattern(const matcher *m, query *q) {
+    igraph_integer_t ends[2 * (XG_PATTERN_EDGES + 2 * XG_PATTERN_VERTICES)];
+    igraph_vector_int_t view = {0};
+    uint32_t n = q->v->nedge;
+    for (uint32_t i = 0; i < n; i++) {
+        ends[2 * i] = q->at[q->v->edge[i].from] + q->siblings;
+        ends[2 * i + 1] = q->at[q->v->edge[i].to] + q->siblings;
+    }
+    if (q->siblings) n = add_shared_edges(m, q, ends, n);
+    igraph_error_t rc =
+        igraph_create(&q->graph, igraph_vector_int_view(&view, ends, 2 * (igraph_integer_t)n),
+                      q->v->nvertex + q->siblings, IGRAPH_DIRECTED);
     q->live = rc == IGRAPH_SUCCESS;
     return rc;
 }
 
-static igraph_error_t search_piece(matcher *m) {
+static igraph_error_t search_piece(matcher *m, bool siblings) {
     igraph_t piece;
     igraph_vector_int_t view = {0};
     igraph_error_t rc = igraph_create(
-        &piece, igraph_vector_int_view(&view, m->ends, 2 * (igraph_integer_t)m->nlink), m->nmember,
-        IGRAPH_DIRECTED);
+        &piece, igraph_vector_int_view(&view, m->ends, 2 * (igraph_integer_t)m->nlink),
+        m->nmember + siblings, IGRAPH_DIRECTED);
     if (rc != IGRAPH_SUCCESS) return rc;
     for (uint32_t i = 0; i < m->p->nvariant && rc == IGRAPH_SUCCESS; i++) {
         query *q = &m->query[i];
-        if (!has_chance(m, q)) continue;
-        if (!q->live) rc = make_pattern(q);
+        if (q->siblings != siblings || !has_chance(m, q)) continue;
+        if (!q->live) rc = make_pattern(m, q);
         if (rc != IGRAPH_SUCCESS) break;
         m->now = q;
-        m->steps = STEPS_MAX;
+        m->steps = siblings ? SIBLING_STEPS : STEPS_MAX;
         rc = igraph_get_subisomorphisms_vf2_callback(&piece, &q->graph, NULL, NULL, NULL, NULL,
                                                      NULL, NULL, on_match, node_fits, edge_fits, m);
     }
     igraph_destroy(&piece);
+    return rc;
+}
+
+/* A piece for each run of readers of each tensor. */
+static igraph_error_t search_siblings(matcher *m) {
+    uint32_t reader[XG_SIBLING_READERS], least = XG_NONE;
+    igraph_error_t rc = IGRAPH_SUCCESS;
+    for (uint32_t i = 0; i < m->p->nvariant; i++) {
+        uint32_t roots = (uint32_t)__builtin_popcount(m->query[i].v->roots);
+        if (m->query[i].siblings && roots < least) least = roots;
+    }
+    for (uint32_t t = 0; t < m->g->tensor.n && least != XG_NONE; t++) {
+        uint32_t n = 0, end = m->uses.first[t + 1], last = XG_NONE;
+        for (uint32_t u = m->uses.first[t]; u < end && rc == IGRAPH_SUCCESS; u++) {
+            uint32_t node = m->uses.node[u];
+            if (m->eligible[node] && node != last) reader[n++] = node;
+            last = node; /* uses are ascending */
+            if (n < XG_SIBLING_READERS && u + 1 < end) continue;
+            if (n >= least && !xg_tensorp(m->g, t)->data) {
+                gather_siblings(m, t, reader, n);
+                rc = search_piece(m, true);
+            }
+            n = 0;
+        }
+    }
     return rc;
 }
 
@@ -348,9 +519,10 @@ static igraph_error_t search(matcher *m) {
         if (m->eligible[i] && sources(m, i, from)) result[n++] = i;
         if (!n || (n < BLOCK && i + 1 < m->g->node.n)) continue;
         gather_piece(m, result, n);
-        rc = search_piece(m);
+        rc = search_piece(m, false);
         n = 0;
     }
+    if (rc == IGRAPH_SUCCESS) rc = search_siblings(m);
     for (uint32_t i = 0; i < m->p->nvariant; i++)
         if (m->query[i].live) igraph_destroy(&m->query[i].graph);
     return rc;
@@ -429,8 +601,9 @@ static void allocate(matcher *m, xg_arena *tmp) {
     m->member = xg_newn(tmp, uint32_t, n);
     m->local = xg_newn(tmp, uint32_t, n);
     for (size_t i = 0; i < n; i++) m->local[i] = XG_NONE;
-    m->link = xg_newn(tmp, link, 2 * n);
-    m->ends = xg_newn(tmp, igraph_integer_t, 4 * n);
+    size_t most = 2 * n + XG_SIBLING_READERS * XG_SIBLING_READERS; /* links of a piece */
+    m->link = xg_newn(tmp, link, most);
+    m->ends = xg_newn(tmp, igraph_integer_t, 2 * most);
     m->mark = xg_newn(tmp, uint64_t, n);
     m->hits = xg_new(tmp, hits);
     xg_arena_defer(tmp, free_hits, m->hits);

@@ -53,6 +53,7 @@ static tree post_dominators(const xg_ilp *s) {
 
 /* Every node but the last has its post-dominator in the group. */
 static bool is_part(const tree *t, const xg_group *g) {
+    if (g->nresult > 1) return false;
     for (uint32_t k = 0; k + 1 < g->nnode; k++) {
         bool inside = false;
         for (uint32_t j = k + 1; j < g->nnode; j++) inside |= g->node[j] == t->up[g->node[k]];
@@ -156,7 +157,36 @@ const bool *xg_ilp_path(const xg_ilp *s) {
     return x;
 }
 
+/* Siblings are no part of the tree. A cover with them costs no less than the same cover with each
+ * of their nodes alone at a share of their cost, so singles are made as cheap as their least share.
+ * Shares are in proportion to what the nodes cost alone. False when a node cannot be alone. */
+static bool share_siblings(const xg_ilp *s, int64_t *cost) {
+    int64_t *alone = xg_newn(s->a, int64_t, s->g->node.n + 1);
+    uint32_t *single = xg_newn(s->a, uint32_t, s->g->node.n + 1);
+    for (uint32_t i = 0; i < s->g->node.n; i++) single[i] = XG_NONE;
+    for (uint32_t i = 0; i < s->cand.n; i++) {
+        const xg_group *g = &s->cand.v[i].group;
+        if (g->nnode == 1 && cost[i] >= 0) single[g->node[0]] = i, alone[g->node[0]] = cost[i];
+    }
+    for (uint32_t i = 0; i < s->cand.n; i++) {
+        const xg_group *g = &s->cand.v[i].group;
+        double sum = 0;
+        if (g->nresult < 2 || cost[i] < 0) continue;
+        for (uint32_t k = 0; k < g->nnode; k++) {
+            if (single[g->node[k]] == XG_NONE) return false;
+            sum += (double)alone[g->node[k]];
+        }
+        for (uint32_t k = 0; k < g->nnode; k++) {
+            uint32_t at = single[g->node[k]];
+            int64_t share = (int64_t)((double)cost[i] * (double)alone[g->node[k]] / (sum + 1));
+            if (share < cost[at]) cost[at] = share;
+        }
+    }
+    return true;
+}
+
 double xg_ilp_tree_bound(const xg_ilp *s) {
-    int64_t total;
-    return xg_ilp_tree_cover(s, cheapest(s, false, NULL), NULL, &total) ? (double)total : 0;
+    int64_t total, *cost = cheapest(s, false, NULL);
+    if (!share_siblings(s, cost)) return 0;
+    return xg_ilp_tree_cover(s, cost, NULL, &total) ? (double)total : 0;
 }

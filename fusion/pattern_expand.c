@@ -34,11 +34,10 @@ static void bypass(draft *d, uint32_t v) {
     }
 }
 
-/* Renumbers the vertices that are present; false when not exactly one of them has no outgoing edge.
- */
-static bool finish(const draft *d, uint32_t index, xg_variant *out) {
+/* Renumbers the vertices that are present; returns the number of results. */
+static uint32_t finish(const draft *d, uint32_t index, xg_variant *out) {
     uint8_t at[XG_PATTERN_VERTICES] = {0};
-    bool read[XG_PATTERN_VERTICES] = {false};
+    uint32_t read = 0, reading = 0, all;
     *out = (xg_variant){.pattern = index, .nedge = (uint8_t)d->nedge};
     for (uint32_t v = 0; v < d->p->nvertex; v++)
         if (!(d->absent >> v & 1)) {
@@ -49,12 +48,13 @@ static bool finish(const draft *d, uint32_t index, xg_variant *out) {
         out->edge[i] = d->edge[i];
         out->edge[i].from = at[d->edge[i].from];
         out->edge[i].to = at[d->edge[i].to];
-        read[out->edge[i].from] = true;
+        read |= 1u << out->edge[i].from;
+        reading |= 1u << out->edge[i].to;
     }
-    uint32_t results = 0;
-    for (uint8_t v = 0; v < out->nvertex; v++)
-        if (!read[v]) out->result = v, results++;
-    return results == 1;
+    all = (1u << out->nvertex) - 1;
+    out->results = all & ~read;
+    out->roots = all & ~reading;
+    return (uint32_t)__builtin_popcount(out->results);
 }
 
 bool xg_pattern_expand(xg_arena *a, const xg_pattern *p, uint32_t index, xg_variants *out,
@@ -70,12 +70,12 @@ bool xg_pattern_expand(xg_arena *a, const xg_pattern *p, uint32_t index, xg_vari
         for (uint32_t v = 0; v < p->nvertex; v++)
             if (absent >> v & 1) bypass(&d, v);
         xg_variant made;
-        bool one_result = finish(&d, index, &made);
-        if (made.nvertex >= 2 && !one_result) {
+        uint32_t results = finish(&d, index, &made);
+        if (p->siblings ? !absent && results < 2 : made.nvertex >= 2 && results != 1) {
             *missing = absent ? (uint32_t)__builtin_ctz(absent) : XG_NONE;
             return false;
         }
-        if (made.nvertex >= 2) xg_push(a, out, made);
+        if (p->siblings ? results >= 2 : made.nvertex >= 2) xg_push(a, out, made);
         absent = (absent - optional) & optional;
     } while (absent);
     return true;

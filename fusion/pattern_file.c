@@ -268,7 +268,8 @@ static xg_status check_edge(const loader *l, const char *at, const file_edge *f,
     return XG_OK;
 }
 
-/* Without edges the vertices are a chain. */
+/* Without edges the vertices of a group are a chain; those of siblings all read the shared input.
+ */
 static void make_chain(xg_pattern *p, xg_pattern_edge *edge) {
     for (uint32_t i = 0; i + 1 < p->nvertex; i++)
         edge[p->nedge++] = (xg_pattern_edge){(uint8_t)i, (uint8_t)(i + 1), XG_LINK_ANY, false};
@@ -282,6 +283,9 @@ static xg_status check_variants(loader *l, const char *at, xg_pattern *p, uint32
                              "the library has more than %d variants of its patterns", VARIANT_MAX);
     if (!xg_pattern_expand(l->a, p, index, &l->variant, &missing)) {
         const char *id = missing == XG_NONE ? NULL : p->vertex[missing].id;
+        if (p->siblings)
+            return fault(l, XG_INPUT, at,
+                         "siblings have two results or more; this pattern has one");
         return fault(l, XG_INPUT, at,
                      id ? xg_strf(l->a, "without '%s' the pattern has no single result", id)
                         : "several vertices have no outgoing edge; a group has one result");
@@ -298,10 +302,6 @@ static xg_status check_head(loader *l, const char *at, const file_pattern *f) {
         return fault(l, XG_INPUT, name, "'single' is what groups of one node are called");
     if (xg_map_get(&l->names, f->name) != XG_NONE)
         return fault(l, XG_INPUT, name, xg_strf(l->a, "a second pattern '%s'", f->name));
-    if (f->kind)
-        return fault(l, XG_UNSUPPORTED, xg_strf(l->a, "%s.kind", at),
-                     "groups of siblings have several results, which cannot be executed yet; "
-                     "expected 'group'");
     if (f->nvertices < 2 || f->nvertices > XG_PATTERN_VERTICES)
         return fault(
             l, XG_INPUT, xg_strf(l->a, "%s.vertices", at),
@@ -319,7 +319,11 @@ static xg_status check_pattern(loader *l, uint32_t i, const file_pattern *f) {
     if (st) return st;
     xg_pattern_vertex *vertex = xg_newn(l->a, xg_pattern_vertex, f->nvertices);
     xg_pattern_edge *edge = xg_newn(l->a, xg_pattern_edge, XG_PATTERN_EDGES);
-    xg_pattern p = {.name = f->name, .doc = f->doc ? f->doc : "", .vertex = vertex, .edge = edge};
+    xg_pattern p = {.name = f->name,
+                    .doc = f->doc ? f->doc : "",
+                    .siblings = f->kind == 1,
+                    .vertex = vertex,
+                    .edge = edge};
     for (; p.nvertex < f->nvertices; p.nvertex++) {
         const char *here = xg_strf(l->a, "%s.vertices[%u]", at, p.nvertex);
         st = check_vertex(l, here, &f->vertices[p.nvertex], &p, &vertex[p.nvertex]);
@@ -330,7 +334,7 @@ static xg_status check_pattern(loader *l, uint32_t i, const file_pattern *f) {
         st = check_edge(l, here, &f->edges[p.nedge], &p, &edge[p.nedge]);
         if (st) return st;
     }
-    if (!f->nedges) make_chain(&p, edge);
+    if (!f->nedges && !p.siblings) make_chain(&p, edge);
     st = check_variants(l, at, &p, l->pattern.n);
     if (st) return st;
     xg_map_set(&l->names, p.name, l->pattern.n);
@@ -379,6 +383,7 @@ xg_status xg_patterns_load(xg_arena *a, const char *path, const xg_patterns **ou
 }
 
 void xg_pattern_summary(const xg_pattern *p, xg_buf *out) {
+    if (p->siblings) xg_puts(out, "siblings: ");
     for (uint32_t i = 0; i < p->nvertex; i++) {
         const xg_pattern_vertex *v = &p->vertex[i];
         bool several = strchr(v->ops_text, '|') != NULL;

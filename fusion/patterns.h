@@ -4,8 +4,9 @@
  * A pattern is a small DAG of vertices (sets of operators with conditions) and edges (which operand
  * of the reader). Vertices stand in an order in which every edge goes forward. An optional vertex
  * has one incoming edge at most; where it is absent, its predecessor takes its place. So a pattern
- * stands for variants, and each variant has two vertices or more and exactly one without outgoing
- * edge: its result. */
+ * stands for variants of two vertices or more. Of kind group: exactly one vertex has no outgoing
+ * edge, the result. Of kind siblings: two or more have none, the results, and the vertices without
+ * incoming edge take one tensor that is made outside, the shared input. */
 #ifndef XG_PATTERNS_H
 #define XG_PATTERNS_H
 
@@ -47,6 +48,7 @@ typedef struct xg_pattern_edge {
 
 typedef struct xg_pattern {
     const char *name, *doc;
+    bool siblings;
     uint32_t nvertex, nedge;
     const xg_pattern_vertex *vertex;
     const xg_pattern_edge *edge;
@@ -56,7 +58,8 @@ typedef struct xg_pattern {
 
 typedef struct xg_variant {
     uint32_t pattern;
-    uint8_t nvertex, nedge, result;      /* result: the vertex without outgoing edge */
+    uint8_t nvertex, nedge;
+    uint32_t results, roots;             /* bits: vertices without outgoing, incoming edge */
     uint8_t vertex[XG_PATTERN_VERTICES]; /* the pattern's vertices that are present, ascending */
     xg_pattern_edge edge[XG_PATTERN_EDGES];
 } xg_variant;
@@ -79,16 +82,18 @@ void xg_pattern_summary(const xg_pattern *p, xg_buf *out);
 /* True when the node may stand at the vertex: operator and conditions, its neighbours aside. */
 bool xg_vertex_accepts(const xg_pattern_vertex *v, const xg_graph *g, const xg_node *n);
 
-/* For the loader: appends the pattern's variants. False when one of them has several results:
- * *missing is then an optional vertex that is absent in it, or XG_NONE when the whole pattern has
- * several. */
+/* For the loader: appends the pattern's variants. False when one of them has several results (of
+ * siblings: when the whole pattern has one; variants with one are left out): *missing is then an
+ * optional vertex that is absent in it, or XG_NONE when it is the whole pattern. */
 typedef XG_VEC(xg_variant) xg_variants;
 bool xg_pattern_expand(xg_arena *a, const xg_pattern *p, uint32_t index, xg_variants *out,
                        uint32_t *missing);
 
-/* A legal group of two nodes or more: all of them on the accelerator, connected, no Concat and no
- * view in it, one result (node[nnode - 1]'s); every other tensor is read by nodes of the group only
- * and is no graph output. */
+/* A legal group of two nodes or more: all of them on the accelerator, no Concat and no view in it.
+ * One result (node[nnode - 1]'s), or siblings: the results are what no node of the group reads;
+ * their maps have one size, and all that the group reads from outside is made by nodes before the
+ * first of them. Every other tensor is read by nodes of the group only and is no graph output. It
+ * follows that groups that share no node can run in the order of their first results. */
 typedef struct xg_candidate {
     uint32_t nnode;
     const uint32_t *node; /* ascending, which is topological */
@@ -98,6 +103,8 @@ typedef struct xg_candidates {
     XG_VEC(xg_candidate);
 } xg_candidates;
 
+/* Siblings are sought among so many readers of a tensor at once, in the graph's order. */
+enum { XG_SIBLING_READERS = 8 };
 /* All candidates, each set of nodes once; ordered by last node, then size, then nodes. accel
  * [nodes]: the accelerator runs it. count_per_pattern [patterns] (may be NULL): node sets that each
  * pattern matches, also those that an earlier pattern matches too. Work is bounded: on graphs made

@@ -9,8 +9,9 @@
 
 enum {
     BUDGETS = 3, /* room tried for a group: all, a half, a quarter of the memory */
-    OUTS = 3,    /* output on chip, in DDR, both */
-    INPUTS = 3   /* inputs of a group that may lie on chip one by one; more: all or none */
+    OUTS = 8,    /* where the results lie */
+    INPUTS = 3,  /* inputs of a group that may lie on chip one by one; more: all or none */
+    RESULTS = 3  /* the same of siblings' results */
 };
 
 static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
@@ -20,6 +21,11 @@ static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const cha
         if (s->pos[node[k]] < c.first) c.first = s->pos[node[k]];
         if (s->pos[node[k]] > c.last) c.last = s->pos[node[k]];
     }
+    const uint32_t *result;
+    uint32_t nresult = xg_group_results(&c.group, &result);
+    c.turn = c.last;
+    for (uint32_t r = 0; r < nresult; r++)
+        if (s->pos[result[r]] < c.turn) c.turn = s->pos[result[r]];
     xg_push(s->a, &s->cand, c);
 }
 
@@ -48,7 +54,8 @@ typedef struct maker {
     uint32_t cand;
     uint32_t masks[1 << INPUTS];
     uint32_t nmask;
-    bool out_choice, out_forced;
+    uint32_t chip_out[OUTS], to_ddr[OUTS]; /* masks over the results */
+    uint32_t nout;
     bool have[1 << INPUTS][OUTS][BUDGETS];
     xg_var best[1 << INPUTS][OUTS][BUDGETS];
     bool ready;
@@ -71,6 +78,43 @@ static void list_masks(maker *k, const xg_parts *p) {
     }
 }
 
+static void add_out(maker *k, uint32_t chip, uint32_t ddr) {
+    k->chip_out[k->nout] = chip;
+    k->to_ddr[k->nout++] = ddr;
+}
+
+/* Several results: each on chip or in DDR; both only where somebody needs it there. Those that lie
+ * in one concat go together. */
+static void list_sibling_outs(maker *k, const xg_parts *p) {
+    uint32_t unit[XG_GROUP_RESULTS], rep[XG_GROUP_RESULTS], n = 0;
+    uint32_t all = (1u << p->nout) - 1, forced = 0;
+    for (uint32_t i = 0; i < p->nout; i++) {
+        uint32_t t = p->out[i].tensor, u = 0;
+        forced |= (uint32_t)k->s->forced[t] << i;
+        if (!k->s->choice[t]) continue;
+        while (u < n && rep[u] != k->s->rep[t]) u++;
+        if (u == n) rep[n] = k->s->rep[t], unit[n++] = 0;
+        unit[u] |= 1u << i;
+    }
+    for (; n > RESULTS; n--) unit[n - 2] |= unit[n - 1];
+    for (uint32_t m = 0; m < 1u << n; m++) {
+        uint32_t chip = 0;
+        for (uint32_t u = 0; u < n; u++) chip |= m >> u & 1 ? unit[u] : 0;
+        add_out(k, chip, (all & ~chip) | forced);
+    }
+}
+
+static void list_outs(maker *k, const xg_parts *p) {
+    if (p->nout > 1) {
+        list_sibling_outs(k, p);
+        return;
+    }
+    bool choice = k->s->choice[p->out[0].tensor];
+    if (choice && !k->s->forced[p->out[0].tensor]) add_out(k, 1, 0);
+    add_out(k, 0, 1);
+    if (choice) add_out(k, 1, 1);
+}
+
 static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *st,
                       const xg_estimate *e) {
     int64_t cost = (int64_t)(e->cycles * XG_ILP_CYCLE_WEIGHT +
@@ -82,8 +126,8 @@ static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *
         k->have[mask][out][b] = true;
         *v = (xg_var){.cand = k->cand,
                       .chip_in = k->masks[mask],
-                      .chip_out = out != 1,
-                      .to_ddr = out != 0,
+                      .chip_out = k->chip_out[out],
+                      .to_ddr = k->to_ddr[out],
                       .strategy = *st,
                       .est = *e,
                       .cost = cost};
@@ -98,15 +142,14 @@ static void weigh(void *arg, const xg_strategy *st) {
     if (!p.valid) return;
     if (!k->ready) {
         list_masks(k, &p);
-        k->out_choice = k->s->choice[p.out[0].tensor];
-        k->out_forced = k->s->forced[p.out[0].tensor];
+        list_outs(k, &p);
         k->ready = true;
     }
     for (uint32_t m = 0; m < k->nmask; m++)
-        for (uint32_t o = 0; o < OUTS; o++) {
-            if ((o != 1 && !k->out_choice) || (o == 0 && k->out_forced)) continue;
+        for (uint32_t o = 0; o < k->nout; o++) {
             xg_estimate e;
-            xg_estimate_sum(k->s->m, &p, k->masks[m], o != 1, o != 0, k->s->m->tile.fm_depth, &e);
+            xg_estimate_sum(k->s->m, &p, k->masks[m], k->chip_out[o], k->to_ddr[o],
+                            k->s->m->tile.fm_depth, &e);
             bool folded_on_chip = p.folded != XG_NONE && (k->masks[m] >> p.folded & 1);
             if (e.fits && !folded_on_chip) keep_best(k, m, o, st, &e);
         }
@@ -121,7 +164,7 @@ static void push_variant(xg_ilp *s, xg_var v) {
 /* One budget's best is dropped when a smaller room costs no more. */
 static void push_best(maker *k) {
     for (uint32_t m = 0; m < k->nmask; m++)
-        for (uint32_t o = 0; o < OUTS; o++)
+        for (uint32_t o = 0; o < k->nout; o++)
             for (uint32_t b = 0; b < BUDGETS; b++) {
                 if (!k->have[m][o][b]) continue;
                 const xg_var *v = &k->best[m][o][b];
@@ -137,7 +180,7 @@ static void plain_variant(xg_ilp *s, uint32_t i) {
     xg_cand *c = &s->cand.v[i];
     xg_price_group(s->c, &c->group);
     xg_var v = {.cand = i,
-                .to_ddr = true,
+                .to_ddr = 1,
                 .strategy = c->group.strategy,
                 .cost = (int64_t)c->group.cost_cycles * XG_ILP_CYCLE_WEIGHT};
     v.est.cycles = c->group.cost_cycles;
@@ -163,9 +206,11 @@ static void copy_variants(xg_ilp *s, uint32_t i, uint32_t as, const uint32_t *fi
 }
 
 static void make_variants(xg_ilp *s, maker *k, uint32_t i) {
-    memset(k, 0, sizeof *k);
+    memset(k->have, 0, sizeof k->have);
     k->s = s;
     k->cand = i;
+    k->nmask = k->nout = 0;
+    k->ready = false;
     xg_each_strategy(s->g, s->m, &s->cand.v[i].group, weigh, k);
     if (k->ready) push_best(k);
 }
@@ -178,9 +223,15 @@ static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key) {
         for (uint32_t j = 0; j < n->nin; j++)
             xg_puts(key, n->in[j] != XG_NONE && s->choice[n->in[j]] ? "c" : "-");
     }
-    uint32_t out = xg_nodep(s->g, g->node[g->nnode - 1])->out[0];
-    xg_puts(key, s->choice[out] ? "C" : "-");
-    xg_puts(key, s->forced[out] ? "F" : "-");
+    const uint32_t *result;
+    uint32_t n = xg_group_results(g, &result);
+    for (uint32_t r = 0; r < n; r++) {
+        uint32_t out = xg_nodep(s->g, result[r])->out[0], same = 0;
+        while (s->rep[xg_nodep(s->g, result[same])->out[0]] != s->rep[out]) same++;
+        xg_puts(key, s->choice[out] ? "C" : "-");
+        xg_puts(key, s->forced[out] ? "F" : "-");
+        xg_putf(key, "%u", same);
+    }
     return key->p;
 }
 

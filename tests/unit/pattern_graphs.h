@@ -148,9 +148,20 @@ static inline uint32_t gated(maker *k, uint32_t x) {
     return add_plain(k, XG_OP_Mul, x, y);
 }
 
+/* Two to four convolutions of x, each perhaps with a table. */
+static inline uint32_t heads(maker *k, uint32_t x) {
+    uint32_t y = x, n = 2 + one_of(k, 3);
+    for (uint32_t i = 0; i < n; i++) {
+        y = add_conv(k, x, one_of(k, 2) ? 3 : 1, 1, false);
+        if (one_of(k, 4)) y = add_table(k, y);
+    }
+    return y;
+}
+
 /* A chain of convolutions as networks have it, from x; returns the last tensor. */
 static inline uint32_t random_block(maker *k, uint32_t x) {
     if (!one_of(k, 4)) return gated(k, x);
+    if (!one_of(k, 5)) return heads(k, x);
     uint32_t y = x, n = 2 + one_of(k, 2), middle = one_of(k, 2);
     for (uint32_t i = 0; i < n; i++) {
         bool wide = n == 3 ? i == 1 : i == middle;
@@ -194,6 +205,8 @@ typedef struct plain {
     const xg_pattern *p;
     uint32_t index;
     uint32_t at[XG_PATTERN_VERTICES]; /* node, or XG_NONE: absent */
+    uint32_t shared;                  /* siblings: the shared input */
+    uint32_t block;                   /* and which of its readers may take it: XG_SIBLING_READERS */
     plain_sets *out;
 } plain;
 
@@ -257,16 +270,94 @@ static inline bool plain_legal(const xg_graph *g, const bool *accel, const plain
     return true;
 }
 
+/* A node of the set that no other reads. */
+static inline bool plain_result(const xg_graph *g, const plain_set *x, uint32_t node) {
+    for (uint32_t i = 0; i < x->n; i++)
+        for (uint32_t k = 0; k < xg_nodep(g, x->node[i])->nin; k++)
+            if (xg_nodep(g, x->node[i])->in[k] == xg_nodep(g, node)->out[0]) return false;
+    return true;
+}
+
+/* What makes a set of siblings legal, besides. results: bits of x->node that must be the results.
+ */
+static inline bool plain_siblings(const xg_graph *g, const bool *accel, const plain_set *x,
+                                  uint32_t results) {
+    uint32_t first = XG_NONE;
+    for (uint32_t i = x->n; i-- > 0;) {
+        if (plain_result(g, x, x->node[i]) != (results >> i & 1)) return false;
+        if (results >> i & 1) first = x->node[i];
+    }
+    int64_t a[4], b[4];
+    xg_dims4(xg_out(g, xg_nodep(g, first), 0), a);
+    for (uint32_t i = 0; i < x->n; i++) {
+        const xg_node *n = xg_nodep(g, x->node[i]);
+        if (!accel[x->node[i]] || n->op == XG_OP_Concat || n->op == XG_OP_Reshape ||
+            n->op == XG_OP_Slice)
+            return false;
+        for (uint32_t k = 0; k < n->nin; k++) {
+            uint32_t made = n->in[k] == XG_NONE ? XG_NONE : xg_in(g, n, k)->producer;
+            if (made != XG_NONE && made > first && !plain_member(x, made)) return false;
+        }
+        if (results >> i & 1) {
+            xg_dims4(xg_out(g, n, 0), b);
+            if (memcmp(a, b, 3 * sizeof *a)) return false;
+            continue;
+        }
+        if (xg_out(g, n, 0)->is_output) return false;
+        for (uint32_t r = 0; r < g->node.n; r++)
+            for (uint32_t k = 0; k < xg_nodep(g, r)->nin; k++)
+                if (xg_nodep(g, r)->in[k] == n->out[0] && !plain_member(x, r)) return false;
+    }
+    return true;
+}
+
+/* Number of the run of readers to which a reader of the tensor belongs. */
+static inline uint32_t plain_block(const plain *s, uint32_t tensor, uint32_t node) {
+    uint32_t at = 0;
+    for (uint32_t r = 0; r < node; r++) {
+        const xg_node *n = xg_nodep(s->g, r);
+        if (!s->accel[r] || n->op == XG_OP_Concat || n->op == XG_OP_Reshape || n->op == XG_OP_Slice)
+            continue;
+        at += n->in[0] == tensor || (n->nin > 1 && n->in[1] == tensor);
+    }
+    return at / XG_SIBLING_READERS;
+}
+
+/* Vertex v of siblings takes the shared input, or something inside. */
+static inline bool plain_takes(plain *s, uint32_t v, uint32_t node) {
+    const xg_node *n = xg_nodep(s->g, node);
+    for (uint32_t i = 0; i < s->p->nedge; i++)
+        if (s->p->edge[i].to == v && stands_for(s, s->p->edge[i].from) != XG_NONE) return true;
+    if (n->in[0] != s->shared && (n->nin < 2 || n->in[1] != s->shared)) return false;
+    uint32_t block = plain_block(s, s->shared, node);
+    for (uint32_t u = 0; u < v; u++)
+        if (s->at[u] != XG_NONE && block != s->block) return false;
+    s->block = block;
+    return true;
+}
+
 static inline bool plain_same(const plain_set *x, const plain_set *y) {
     return x->n == y->n && !memcmp(x->node, y->node, x->n * sizeof *x->node);
 }
 
 static inline void plain_record(plain *s) {
     plain_set x = {.pattern = s->index};
+    uint32_t read = 0, results = 0; /* vertices, bits; nodes, bits */
+    for (uint32_t i = 0; i < s->p->nedge; i++)
+        for (uint32_t v = 0; v < s->p->nvertex && s->at[s->p->edge[i].to] != XG_NONE; v++)
+            if (s->at[v] != XG_NONE && s->at[v] == stands_for(s, s->p->edge[i].from))
+                read |= 1u << v;
     for (uint32_t node = 0; node < s->g->node.n; node++)
         for (uint32_t v = 0; v < s->p->nvertex; v++)
-            if (s->at[v] == node) x.node[x.n++] = node;
-    if (x.n < 2 || !plain_legal(s->g, s->accel, &x)) return;
+            if (s->at[v] == node) {
+                results |= (uint32_t) !(read >> v & 1) << x.n;
+                x.node[x.n++] = node;
+            }
+    if (x.n < 2) return;
+    if (s->p->siblings
+            ? __builtin_popcount(results) < 2 || !plain_siblings(s->g, s->accel, &x, results)
+            : !plain_legal(s->g, s->accel, &x))
+        return;
     for (uint32_t i = 0; i < s->out->n; i++)
         if (s->out->v[i].pattern == s->index && plain_same(&s->out->v[i], &x)) return;
     xg_push(s->a, s->out, x);
@@ -286,7 +377,7 @@ static inline void plain_place(plain *s, uint32_t v) {
         if (used || !s->accel[node]) continue;
         if (!xg_vertex_accepts(vertex, s->g, xg_nodep(s->g, node))) continue;
         s->at[v] = XG_NONE;
-        if (!edges_hold(s, v, node)) continue;
+        if (!edges_hold(s, v, node) || (s->p->siblings && !plain_takes(s, v, node))) continue;
         s->at[v] = node;
         plain_place(s, v + 1);
     }
@@ -299,7 +390,8 @@ static inline plain_sets plain_match(xg_arena *a, const xg_graph *g, const bool 
     plain_sets out = {0};
     for (uint32_t i = 0; i < p->npattern; i++) {
         plain s = {.a = a, .g = g, .accel = accel, .p = &p->pattern[i], .index = i, .out = &out};
-        plain_place(&s, 0);
+        for (s.shared = 0; s.shared < (s.p->siblings ? g->tensor.n : 1); s.shared++)
+            if (!xg_tensorp(g, s.shared)->data || !s.p->siblings) plain_place(&s, 0);
     }
     return out;
 }

@@ -53,9 +53,55 @@ static uint32_t join(net *t, bool mul, uint32_t x, uint32_t y) {
     return keep(t, node, o) ? o : x;
 }
 
+/* Maps of one size behind one another; most lie in place. */
+static uint32_t concat(net *t, const uint32_t *x, uint32_t n) {
+    const xg_quant *q = xg_tensorp(t->g, x[0])->quant;
+    for (uint32_t i = 1; i < n; i++)
+        if (chance(t, 80)) xg_tensorp(t->g, x[i])->quant = q;
+    uint32_t node = xg_graph_add_node(t->g, XG_OP_Concat, fresh(t, "concat"), x, n, 1);
+    uint32_t y = out_of(t, node, q);
+    xg_set_ai(xg_nodep(t->g, node), XG_ATTR_axis, 3);
+    return keep(t, node, y) ? y : x[n - 1];
+}
+
+static uint32_t pool3(net *t, uint32_t x) {
+    uint32_t node = xg_graph_add_node(t->g, XG_OP_MaxPool, fresh(t, "pool"), &x, 1, 1);
+    uint32_t y = out_of(t, node, xg_tensorp(t->g, x)->quant);
+    xg_window w = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+    xg_set_window(xg_nodep(t->g, node), &w);
+    return keep(t, node, y) ? y : x;
+}
+
+/* Blocks whose nodes share an input. */
+static uint32_t branches(net *t, uint32_t x) {
+    uint32_t s = pick(t, 1, 2), y[4], n = 0;
+    switch (pick(t, 0, 2)) {
+    case 0: /* inception */
+        y[n++] = conv(t, x, 1, s, false, pick(t, 1, 40));
+        y[n++] = conv(t, conv(t, x, 1, 1, false, pick(t, 1, 40)), 3, s, false, pick(t, 1, 40));
+        if (chance(t, 50)) y[n++] = conv(t, x, 3, s, false, pick(t, 1, 40));
+        y[n++] = conv(t, pool3(t, x), 1, s, false, pick(t, 1, 40));
+        return concat(t, y, n);
+    case 1: /* fire */
+        x = table(t, conv(t, x, 1, 1, false, pick(t, 1, 40)));
+        y[n++] = conv(t, x, 1, s, false, pick(t, 1, 40));
+        y[n++] = conv(t, x, 3, s, false, pick(t, 1, 40));
+        if (chance(t, 30)) y[n++] = conv(t, x, 5, s, false, pick(t, 1, 40));
+        return concat(t, y, n);
+    default: /* heads */
+        for (uint32_t heads = pick(t, 2, 3), c = pick(t, 1, 40); n < heads;)
+            y[n++] = table(t, conv(t, x, chance(t, 70) ? 1 : 3, s, false, c));
+        return join(t, true, join(t, chance(t, 50), y[0], y[1]), y[n - 1]);
+    }
+}
+
 static uint32_t block(net *t, uint32_t x) {
     uint32_t c = (uint32_t)xg_tensorp(t->g, x)->dim[3], wide = pick(t, 1, 40), s, y;
-    switch (pick(t, 0, 4)) {
+    switch (pick(t, 0, 7)) {
+    case 5:
+    case 6:
+    case 7:
+        return branches(t, x);
     case 0: /* inverted residual */
         y = table(t, conv(t, x, 1, 1, false, wide));
         y = conv(t, table(t, conv(t, y, 3, 1, true, 0)), 1, 1, false, c);
@@ -120,6 +166,7 @@ static bool take(job *j, const xg_candidate *c) {
         if (j->taken[c->node[i]]) return false;
     xg_group grp = {
         .nnode = c->nnode, .node = c->node, .where = XG_ON_ACCEL, .pattern = c->pattern};
+    xg_group_find_results(j->a, j->g, &grp);
     if (!xg_best_strategy(j->g, j->m, &grp, NULL, &grp.strategy, &e)) {
         j->sum->too_large++;
         return false;
@@ -130,10 +177,11 @@ static bool take(job *j, const xg_candidate *c) {
     return true;
 }
 
-static int by_last_node(const void *a, const void *b) {
-    const xg_group *x = a, *y = b;
-    uint32_t p = x->node[x->nnode - 1], q = y->node[y->nnode - 1];
-    return p < q ? -1 : p > q;
+static int by_first_result(const void *a, const void *b) {
+    const uint32_t *x, *y;
+    (void)xg_group_results(a, &x);
+    (void)xg_group_results(b, &y);
+    return *x < *y ? -1 : *x > *y;
 }
 
 /* The layer-by-layer selection, with random candidates in the place of its groups. */
@@ -153,7 +201,7 @@ static xg_status choose(job *j) {
         (void)take(j, &c.v[xg_random(&j->seed) % c.n]);
     for (uint32_t i = 0; i < layers.group.n; i++)
         if (!j->taken[layers.group.v[i].node[0]]) xg_push(j->a, &j->sel.group, layers.group.v[i]);
-    qsort(j->sel.group.v, j->sel.group.n, sizeof *j->sel.group.v, by_last_node);
+    qsort(j->sel.group.v, j->sel.group.n, sizeof *j->sel.group.v, by_first_result);
     return xg_selection_check(j->a, &j->sel, j->m);
 }
 

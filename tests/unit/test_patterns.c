@@ -103,8 +103,12 @@ static void test_malformed(void **state) {
          "      - {id: b, op: [Lut]}\n",
          ":2:11", "groups of one node", XG_INPUT},
         {"patterns:\n  - name: heads\n    kind: siblings\n    vertices:\n"
+         "      - {id: a, op: [Conv]}\n      - {id: b, op: [Conv]}\n"
+         "    edges: [{from: a, to: b}]\n",
+         ":2:5", "siblings have two results or more", XG_INPUT},
+        {"patterns:\n  - name: heads\n    kind: sisters\n    vertices:\n"
          "      - {id: a, op: [Conv]}\n      - {id: b, op: [Conv]}\n",
-         ":3:11", "cannot be executed yet", XG_UNSUPPORTED},
+         ":3:11", "expected one of: group, siblings", XG_INPUT},
         {"patterns: [{name: p, vertices: *x}]\n", ":1:32", "aliases", XG_INPUT},
     };
     xg_test *t = *state;
