@@ -1,5 +1,5 @@
-/* The groups that patterns would make with a node, and what becomes of each: legal or not, with room or
- * not, and the best cover of the graph with it. */
+/* The groups that patterns would make with a node, and what becomes of each: legal or not, with
+ * room or not, and the best cover of the graph with it. */
 #include "fusion/explain_inner.h"
 
 #include <stdlib.h>
@@ -16,7 +16,8 @@ static bool same_nodes(const uint32_t *x, uint32_t nx, const uint32_t *y, uint32
     return nx == ny;
 }
 
-/* ---- which ones -------------------------------------------------------------------------------- */
+/* ---- which ones --------------------------------------------------------------------------------
+ */
 
 static void add_entry(const teller *t, xg_entries *all, const char *pattern, const uint32_t *node,
                       uint32_t n, const char *why) {
@@ -37,7 +38,8 @@ void xg_collect_entries(const teller *t, uint32_t node, uint32_t other, xg_entri
     if (other == XG_NONE) add_entry(t, all, "alone", &node, 1, t->refused[node]);
     for (uint32_t i = 0; i < t->candidates.n; i++) {
         const xg_candidate *c = &t->candidates.v[i];
-        if (xg_has_node(c->node, c->nnode, node) && (other == XG_NONE || xg_has_node(c->node, c->nnode, other)))
+        if (xg_has_node(c->node, c->nnode, node) &&
+            (other == XG_NONE || xg_has_node(c->node, c->nnode, other)))
             add_entry(t, all, c->pattern, c->node, c->nnode, NULL);
     }
     xg_match_near(t->a, t->g, t->library, node, other, false, &near);
@@ -49,7 +51,8 @@ void xg_collect_entries(const teller *t, uint32_t node, uint32_t other, xg_entri
     }
 }
 
-/* ---- what became of them ----------------------------------------------------------------------- */
+/* ---- what became of them -----------------------------------------------------------------------
+ */
 
 typedef struct exactly {
     const uint32_t *node;

@@ -235,6 +235,7 @@ void xg_match_near(xg_arena *a, const xg_graph *g, const xg_patterns *p, uint32_
     for (uint32_t k = 0; k < XG_PATTERN_VERTICES; k++) s.at[k] = XG_NONE;
     for (uint32_t i = 0; i < p->nvariant; i++) {
         s.v = &p->variant[i];
+        if (p->pattern[s.v->pattern].siblings) continue; /* they do not hang together by edges */
         for (uint32_t k = 0; k < s.v->nvertex; k++)
             if (order_from(&s, k)) try_node(&s, 0, node);
     }

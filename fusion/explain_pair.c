@@ -10,10 +10,12 @@ static const char *digits(const teller *t, int64_t v) {
 static xg_status find_pair(xg_arena *a, const xg_graph *g, const char *names, uint32_t pair[2]) {
     xg_ctx *c = xg_arena_ctx(a);
     if (!strchr(names, ','))
-        return xg_error(c, XG_USAGE, "", "a pair is two names with a comma between, not '%s'", names);
+        return xg_error(c, XG_USAGE, "", "a pair is two names with a comma between, not '%s'",
+                        names);
     /* names may have commas themselves */
     for (const char *p = strchr(names, ','); p; p = strchr(p + 1, ',')) {
-        xg_status st = xg_find_named(c, g, xg_strndup(a, names, (size_t)(p - names)), true, &pair[0]);
+        xg_status st =
+            xg_find_named(c, g, xg_strndup(a, names, (size_t)(p - names)), true, &pair[0]);
         if (st == XG_OK) st = xg_find_named(c, g, p + 1, true, &pair[1]);
         if (st != XG_OK) return st;
         if (pair[0] != XG_NONE && pair[1] != XG_NONE) break;
@@ -45,7 +47,8 @@ static bool put_link(const teller *t, uint32_t x, uint32_t y) {
         others = true;
     }
     if (xg_tensorp(t->g, result)->is_output)
-        xg_puts(t->out, others ? ", and is an output of the model" : ", which is an output of the model");
+        xg_puts(t->out,
+                others ? ", and is an output of the model" : ", which is an output of the model");
     xg_puts(t->out, "\n");
     return true;
 }

@@ -52,8 +52,8 @@ static xg_status prepare(const xg_kernel *k, wide *v, int32_t axis, int64_t n) {
         float scale[2] = {v->xa.scale, v->wq->scale[v->wq->n == 1 ? 0 : o]};
         if (!xg_rq_derive(&v->record, scale, 2, v->ya.scale, &v->rq[o]))
             return xg_node_error(k->ctx, k->node, XG_UNSUPPORTED,
-                                 "no binary32 holds the scale %.9g * %.9g / %.9g",
-                                 (double)scale[0], (double)scale[1], (double)v->ya.scale);
+                                 "no binary32 holds the scale %.9g * %.9g / %.9g", (double)scale[0],
+                                 (double)scale[1], (double)v->ya.scale);
     }
     xg_kernel_bounds(k, &v->lo, &v->hi);
     return XG_OK;
@@ -165,9 +165,8 @@ static void store_result(const xg_kernel *k, const float *real) {
     xg_kernel_bounds(k, &lo, &hi);
     xg_dtype_range(y->dtype, &least, &most);
     for (int64_t i = 0, n = xg_tensor_elems(y); i < n; i++)
-        xg_store(
-            xg_kout_data(k), y->dtype, i,
-            xg_clamp(xg_quantize_f32(real[i], scale, y->quant->zp[0], least, most), lo, hi));
+        xg_store(xg_kout_data(k), y->dtype, i,
+                 xg_clamp(xg_quantize_f32(real[i], scale, y->quant->zp[0], least, most), lo, hi));
 }
 
 static xg_status by_float(const xg_kernel *k) {

@@ -1,13 +1,12 @@
 /* Chains of Reshape, Transpose, Slice and Gather on integer maps, in forms that a machine which
- * addresses rows, pixels and channels can do without a host: channel shuffles, depth to space, space
- * to depth, nearest resizing, each in any spelling. What a chain does is found by following every
- * element, not by its operators.
+ * addresses rows, pixels and channels can do without a host: channel shuffles, depth to space,
+ * space to depth, nearest resizing, each in any spelling. What a chain does is found by following
+ * every element, not by its operators.
  *
  *   depth to space, repeated pixels   y[h a + i, w b + j, c] = x[h, w, f(i, j, c)]: for each i the
  *     channels f(i, ., .); these a maps side by side along W; and the same bytes as [H a, W b, C].
- *   space to depth   y[h, w, c] = x[h a + i(c), w b + j(c), f(c)]: slices of every a-th row and b-th
- *     pixel, joined along C.
- *   each axis on its own   slices, joined.
+ *   space to depth   y[h, w, c] = x[h a + i(c), w b + j(c), f(c)]: slices of every a-th row and
+ * b-th pixel, joined along C. each axis on its own   slices, joined.
  *
  * Channels are taken by a slice, by reordering the rows of the convolution before, or by a 1x1
  * convolution with weights 0 and 1, which is exact under every requantisation record. */
@@ -20,10 +19,10 @@ enum { ELEMS_MAX = 1 << 23, CHAIN_MAX = 12, PIECES_MAX = 16 };
 static const xg_window point = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0};
 
 typedef struct chain {
-    uint32_t like;   /* the node that is rewritten */
-    uint32_t x, y;   /* tensors at both ends, four axes */
-    int32_t *from;   /* [elements of y]: the element of x */
-    bool alone;      /* nothing else reads x or what lies between */
+    uint32_t like; /* the node that is rewritten */
+    uint32_t x, y; /* tensors at both ends, four axes */
+    int32_t *from; /* [elements of y]: the element of x */
+    bool alone;    /* nothing else reads x or what lies between */
     int64_t xd[4], yd[4];
 } chain;
 
@@ -190,8 +189,8 @@ static int64_t *depth_to_space(xg_rw *r, const chain *c, int64_t a, int64_t b) {
         for (int64_t h = 0; h < d[1]; h++)
             for (int64_t w = 0; w < d[2]; w++)
                 for (int64_t ch = 0; ch < d[3]; ch++, k++)
-                    if (c->from[k] != flat(c->xd, n, h / a, w / b, 0) +
-                                          f[(h % a * b + w % b) * d[3] + ch])
+                    if (c->from[k] !=
+                        flat(c->xd, n, h / a, w / b, 0) + f[(h % a * b + w % b) * d[3] + ch])
                         return NULL;
     return f;
 }
@@ -262,8 +261,9 @@ static uint32_t to_depth(xg_rw *r, const chain *c) {
         same = same && list[ch] == ch;
     }
     if (same) return deep;
-    return xg_count_runs(list, c->yd[3]) == 1 ? xg_rw_take_runs(r, c->like, deep, 3, list, c->yd[3])
-                                           : xg_rw_one_hot(r, c->like, deep, list, c->yd[3], &point);
+    return xg_count_runs(list, c->yd[3]) == 1
+               ? xg_rw_take_runs(r, c->like, deep, 3, list, c->yd[3])
+               : xg_rw_one_hot(r, c->like, deep, list, c->yd[3], &point);
 }
 
 /* Elements list[0..n) of rows or pixels. */
@@ -273,7 +273,8 @@ static uint32_t take_places(xg_rw *r, const chain *c, uint32_t in, int axis, con
     bool even = step > 0;
     for (int64_t i = 1; i < n; i++) even = even && list[i] - list[i - 1] == step;
     if (even) return xg_rw_part(r, c->like, in, axis, list[0], step, n);
-    return xg_count_runs(list, n) <= PIECES_MAX ? xg_rw_take_runs(r, c->like, in, axis, list, n) : XG_NONE;
+    return xg_count_runs(list, n) <= PIECES_MAX ? xg_rw_take_runs(r, c->like, in, axis, list, n)
+                                                : XG_NONE;
 }
 
 static uint32_t each_axis(xg_rw *r, const chain *c) {
@@ -281,8 +282,7 @@ static uint32_t each_axis(xg_rw *r, const chain *c) {
     for (int k = 4; k-- > 0; unit *= c->yd[k], behind *= c->xd[k]) {
         list[k] = xg_newn(r->tmp, int64_t, (size_t)c->yd[k]);
         stride[k] = behind;
-        for (int64_t i = 0; i < c->yd[k]; i++)
-            list[k][i] = c->from[i * unit] / behind % c->xd[k];
+        for (int64_t i = 0; i < c->yd[k]; i++) list[k][i] = c->from[i * unit] / behind % c->xd[k];
     }
     const int64_t *d = c->yd;
     for (int64_t n = 0, k = 0; n < d[0]; n++)

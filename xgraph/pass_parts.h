@@ -1,6 +1,7 @@
 /* Inside the passes: pieces of integer maps with four axes, cut and joined; and convolutions with
- * fixed kernels. Every function returns the new tensor, which has the type and quant of the one that
- * it is made from, or XG_NONE (r->status says when that is an error). `like` names the new nodes. */
+ * fixed kernels. Every function returns the new tensor, which has the type and quant of the one
+ * that it is made from, or XG_NONE (r->status says when that is an error). `like` names the new
+ * nodes. */
 #ifndef XG_PASS_PARTS_H
 #define XG_PASS_PARTS_H
 
@@ -10,7 +11,8 @@
 bool xg_is_int_map(const xg_tensor *t);
 /* Type and quant of node's output, then inference. */
 uint32_t xg_rw_finish(xg_rw *r, uint32_t node, xg_dtype dtype, const xg_quant *q);
-/* Elements start[i] + k * step[i], k < dim[i], on every axis; `in` itself when that is all of it. */
+/* Elements start[i] + k * step[i], k < dim[i], on every axis; `in` itself when that is all of it.
+ */
 uint32_t xg_rw_slice(xg_rw *r, uint32_t like, uint32_t in, const int64_t *start,
                      const int64_t *step, const int64_t *dim);
 /* n elements of one axis, from first on, step apart. */

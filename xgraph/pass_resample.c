@@ -1,9 +1,9 @@
-/* What brings new pixels into an integer map: Pad, and Resize by whole factors with constant weights
- * that are multiples of a power of two (linear interpolation by 2, 4, ..).
+/* What brings new pixels into an integer map: Pad, and Resize by whole factors with constant
+ * weights that are multiples of a power of two (linear interpolation by 2, 4, ..).
  *
- * Interpolation by s: pixel s q + p of the result is sum over o of K_p[o] x[q + o], the same kernel K_p
- * for every q, when the map goes on beyond its ends with its last pixels. So each phase (i, j) is a
- * depthwise convolution, and the phases interleave without a copy:
+ * Interpolation by s: pixel s q + p of the result is sum over o of K_p[o] x[q + o], the same kernel
+ * K_p for every q, when the map goes on beyond its ends with its last pixels. So each phase (i, j)
+ * is a depthwise convolution, and the phases interleave without a copy:
  *
  *   [H, W, C] x phases -> joined along C for j, along W for i -> [H, s W, s C] is [s H, s W, C]. */
 #include "xgraph/pass_parts.h"
@@ -49,7 +49,8 @@ static bool phase_kernels(const xg_tensor *index, const xg_tensor *weight, phase
     for (int64_t f = 0; f < p->factor; f++)
         for (int o = -REACH; o <= REACH; o++) {
             double *k = &p->k[f][o + REACH];
-            *k = p->factor == 1 ? o == 0 : weight_of(index, weight, middle * p->factor + f, middle + o);
+            *k = p->factor == 1 ? o == 0
+                                : weight_of(index, weight, middle * p->factor + f, middle + o);
             if (*k != 0 && o < p->first) p->first = o;
             if (*k != 0 && o > p->last) p->last = o;
         }
@@ -129,8 +130,7 @@ static uint32_t phase(xg_rw *r, uint32_t like, uint32_t wide, const phases p[2],
                                  p[1].k[at[1]][i % kw + lo[1] + REACH],
                              exponent);
     xg_window win = {kh, kw, 1, 1, 1, 1, 0, 0, 0, 0};
-    return in == XG_NONE ? in
-                         : xg_rw_fixed_conv(r, like, in, w, dim[3], dim[3], &win, exponent, q);
+    return in == XG_NONE ? in : xg_rw_fixed_conv(r, like, in, w, dim[3], dim[3], &win, exponent, q);
 }
 
 static bool interpolate(xg_rw *r, uint32_t node) {
@@ -161,8 +161,8 @@ static bool interpolate(xg_rw *r, uint32_t node) {
 /* Zeros around a map, or more channels of zeros: a convolution pads. */
 static uint32_t pad_zeros(xg_rw *r, uint32_t node, uint32_t in, const int64_t *pads) {
     xg_tensor x = r->g->tensor.v[in];
-    xg_window w = {1, 1, 1, 1, 1, 1, (int32_t)pads[1], (int32_t)pads[2], (int32_t)pads[5],
-                   (int32_t)pads[6]};
+    xg_window w = {
+        1, 1, 1, 1, 1, 1, (int32_t)pads[1], (int32_t)pads[2], (int32_t)pads[5], (int32_t)pads[6]};
     int64_t n = x.dim[3] + pads[3] + pads[7];
     if (n == x.dim[3]) {
         int8_t *ones = xg_newn(r->a, int8_t, (size_t)n);

@@ -1,4 +1,5 @@
-/* Float networks to quantise, built by hand: random weights, a few nodes. Include after xg_test.h. */
+/* Float networks to quantise, built by hand: random weights, a few nodes. Include after xg_test.h.
+ */
 #ifndef FLOAT_NET_H
 #define FLOAT_NET_H
 
@@ -39,7 +40,7 @@ static inline const xg_node *node_of(const maker *m, uint32_t tensor) {
 }
 
 static inline uint32_t conv(maker *m, const char *name, uint32_t x, int64_t i, int64_t o, int32_t k,
-                     float bound) {
+                            float bound) {
     int64_t wdim[4] = {o, k, k, i}, bdim = o;
     uint32_t in[3] = {x};
     in[1] = xg_graph_add_const(m->g, xg_strf(m->a, "%s.w", name), XG_F32, 4, wdim,

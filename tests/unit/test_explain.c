@@ -189,15 +189,16 @@ static void test_terms_by_hand(void **state) {
         int64_t size, ic, oc;
         int64_t full, channels, rows, instructions;
     } rows[] = {
-        {8, 16, 16, 8 * 9, 0, 0, 1},           /* all lanes at work */
-        {8, 4, 16, 2 * 9, 6 * 9, 0, 1},        /* a quarter of the input lanes */
-        {8, 16, 20, 10 * 9, 6 * 9, 0, 2},      /* 20 of 32 output lanes */
-        {12, 16, 16, 18 * 9, 0, 6 * 9, 2},     /* 12 of 16 rows */
+        {8, 16, 16, 8 * 9, 0, 0, 1},          /* all lanes at work */
+        {8, 4, 16, 2 * 9, 6 * 9, 0, 1},       /* a quarter of the input lanes */
+        {8, 16, 20, 10 * 9, 6 * 9, 0, 2},     /* 20 of 32 output lanes */
+        {12, 16, 16, 18 * 9, 0, 6 * 9, 2},    /* 12 of 16 rows */
         {12, 8, 8, 9 * 9 / 2, 122, 6 * 9, 2}, /* 40.5, and 121.5 */
     };
     for (size_t i = 0; i < XG_COUNT(rows); i++) {
         maker k = new_maker(t->a, 1);
-        uint32_t n = one_conv(&k, rows[i].size, rows[i].ic, rows[i].oc, 3), size = (uint32_t)rows[i].size;
+        uint32_t n = one_conv(&k, rows[i].size, rows[i].ic, rows[i].oc, 3),
+                 size = (uint32_t)rows[i].size;
         xg_group g = alone(t, &n, 1, (xg_strategy){.tile_h = size, .tile_w = size, .tile_oc = 32});
         xg_cost_terms c;
         xg_cost_by_term(k.g, m, &g, NULL, &c);
@@ -294,8 +295,8 @@ static void test_terms_sum_up(void **state) {
     assert_true(groups > 50);
 }
 
-/* A cover with a group fixed has that group, and is not cheaper than the best one proved, but for the
- * room that the program sets aside for groups that are left out then. */
+/* A cover with a group fixed has that group, and is not cheaper than the best one proved, but for
+ * the room that the program sets aside for groups that are left out then. */
 static void test_fixed_covers(void **state) {
     xg_test *t = *state;
     const xg_machine *m = machine(t, "nano");
@@ -382,9 +383,9 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),         TEST(test_near_is_matching), TEST(test_one_condition_fails),
-        TEST(test_rules),         TEST(test_terms_by_hand),    TEST(test_shortage_by_hand),
-        TEST(test_terms_sum_up),  TEST(test_fixed_covers),     TEST(test_texts),
+        TEST(test_names),        TEST(test_near_is_matching), TEST(test_one_condition_fails),
+        TEST(test_rules),        TEST(test_terms_by_hand),    TEST(test_shortage_by_hand),
+        TEST(test_terms_sum_up), TEST(test_fixed_covers),     TEST(test_texts),
         TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("explain", tests, NULL, NULL);

@@ -74,8 +74,8 @@ typedef struct dense {
 /* A 1x1 Conv over [1, rows, 1, terms], weights of a scale for each column. */
 static void check_conv(xg_test *t, const dense *d, uint64_t seed) {
     xg_graph *g = xg_graph_new(t->a, "conv");
-    uint32_t in[3] = {integer_input(g, "x", d->tx, d->sx, d->zx, 4,
-                                    (const int64_t[]){1, d->rows, 1, d->terms})};
+    uint32_t in[3] = {
+        integer_input(g, "x", d->tx, d->sx, d->zx, 4, (const int64_t[]){1, d->rows, 1, d->terms})};
     int8_t *w = xg_newn(t->a, int8_t, (size_t)(d->columns * d->terms));
     int32_t *b = xg_newn(t->a, int32_t, (size_t)d->columns);
     float *sw = xg_newn(t->a, float, (size_t)d->columns);
@@ -134,7 +134,8 @@ static void windows_match_the_kernel_of_8_bits(void **state) {
         uint32_t x16 = integer_input(g, "x16", XG_I16, 0.05f, 3, 4, dim);
         int8_t *w = xg_newn(t->a, int8_t, (size_t)(o * 6 * cg));
         for (int64_t i = 0; i < o * 6 * cg; i++) w[i] = (int8_t)xg_random(&s);
-        uint32_t wt = xg_graph_add_const(g, "w", XG_I8, 4, wdim, w, xg_quant_scalar(t->a, 0.01f, 0));
+        uint32_t wt =
+            xg_graph_add_const(g, "w", XG_I8, 4, wdim, w, xg_quant_scalar(t->a, 0.01f, 0));
         xg_window win = {3, 2, 1 + (int32_t)(seed % 2), 1, 1, 1 + (int32_t)(seed % 2), 1, 0, 1, 1};
         uint32_t y[2];
         for (int k = 0; k < 2; k++) {
@@ -170,7 +171,8 @@ static void products_of_two_maps_are_exact(void **state) {
         int64_t batch = i / (M * N), row = i / N % M, col = i % N;
         __int128 acc = 0;
         for (int64_t k = 0; k < K; k++)
-            acc += (__int128)(a[(batch * M + row) * K + k] + 7) * (b[(batch * K + k) * N + col] - 11);
+            acc +=
+                (__int128)(a[(batch * M + row) * K + k] + 7) * (b[(batch * K + k) * N + col] - 11);
         assert_int_equal(((int16_t *)v.v[y])[i],
                          requantised(acc, 0.002f, 0.0003f, 0.04f, 5, XG_I16));
     }
@@ -196,7 +198,8 @@ static void the_others_are_float_between_conversions(void **state) {
             }
             uint32_t wide = xg_graph_add_node(g, ops[i], "wide", x, n, 1);
             uint32_t real = xg_graph_add_node(g, ops[i], "real", f, n, 1);
-            uint32_t q = xg_graph_add_node(g, XG_OP_Quantize, "q", &xg_nodep(g, real)->out[0], 1, 1);
+            uint32_t q =
+                xg_graph_add_node(g, XG_OP_Quantize, "q", &xg_nodep(g, real)->out[0], 1, 1);
             xg_window win = {2, 2, 2, 2, 1, 1, 0, 0, 0, 0};
             if (ops[i] == XG_OP_AvgPool) {
                 xg_set_window(xg_nodep(g, wide), &win);
@@ -244,8 +247,8 @@ static void no_bias(const maker *m, uint32_t y) {
     memset((void *)(uintptr_t)b->data, 0, (size_t)b->dim[0] * sizeof(float));
 }
 
-/* Channels of one map that differ by a factor of 500, and only the small ones are read: one scale of
- * 8 bits leaves nothing of them. */
+/* Channels of one map that differ by a factor of 500, and only the small ones are read: one scale
+ * of 8 bits leaves nothing of them. */
 static xg_graph *uneven_net(xg_arena *a) {
     maker m = {a, xg_graph_new(a, "uneven"), 5};
     uint32_t x = float_input(&m, "x", 8, 8, 4);
@@ -331,8 +334,7 @@ static void neighbours_keep_8_bits(void **state) {
     assert_int_equal(named(g, "gate")->op, XG_OP_Sigmoid);
     assert_int_equal(xg_in(g, named(g, "gate"), 0)->dtype, XG_I16);
     assert_int_equal(xg_out(g, named(g, "cat"), 0)->dtype, XG_I16);
-    for (uint32_t k = 0; k < 2; k++)
-        assert_int_equal(xg_in(g, named(g, "cat"), k)->dtype, XG_I16);
+    for (uint32_t k = 0; k < 2; k++) assert_int_equal(xg_in(g, named(g, "cat"), k)->dtype, XG_I16);
 }
 
 static void names_may_have_wildcards(void **state) {
@@ -390,7 +392,8 @@ static uint32_t count_float_work(const xg_graph *g) {
 
 static void a_written_model_comes_back_equal(void **state) {
     xg_test *t = *state;
-    static const char *const keep[] = {NULL, "c2", "sum", "cat", "gate", "mean", "dense", "p*", "*"};
+    static const char *const keep[] = {NULL,   "c2",    "sum", "cat", "gate",
+                                       "mean", "dense", "p*",  "*"};
     static const xg_dtype types[] = {XG_I8, XG_U8};
     xg_rqrec r = profile("ort");
     for (size_t i = 0; i < 2 * XG_COUNT(keep); i++) {
