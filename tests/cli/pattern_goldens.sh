@@ -47,7 +47,7 @@ family excite restore2 gate
 family inception b4b pool-conv
 family inception b2b conv-chain-2
 family spp last2 pool-chain
-family transposed up1 conv-chain-2
+family transposed up2_act activation-conv
 family activations dense1 conv-tail
 family activations depth2 conv-tail
 family activations gemm5 conv-tail
