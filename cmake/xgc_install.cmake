@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 # The library's functions without the command's.
 set(xgc_api driver/api.c driver/api_model.c driver/api_binary.c driver/api_explain.c driver/api_patterns.c
-            driver/api_result.c driver/result_print.c
+            driver/api_result.c driver/api_run.c driver/result_print.c
             driver/operators.c driver/api_quantize.c driver/front_options.c driver/quantize_print.c)
 add_library(xgc_api OBJECT ${xgc_api})
 target_link_libraries(xgc_api PRIVATE xg_validate)

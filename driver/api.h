@@ -52,7 +52,8 @@ typedef enum result_kind {
 } result_kind;
 
 typedef struct run_result {
-    const char *machine;
+    const char *machine; /* or what else computed it */
+    bool interpreted;
     XG_VEC(xg_array) output;
     uint64_t batches, images; /* images in all of them */
     bool timed;
@@ -97,6 +98,19 @@ typedef struct printing {
 } printing;
 xgc_status xgc_print_guard(xgc *x, xg_status (*fn)(void *arg), const void *what, const char *form,
                            xgc_blob *out);
+/* One body for the functions whose answer is an xgc_result (api_result.c). */
+typedef struct judging {
+    guarded g;
+    xgc *x;
+    const xgc_model *model;
+    const xgc_binary *b, *other;
+    const void *o;
+    xgc_result *r;
+} judging;
+/* The result of k, in an arena of its own. */
+xgc_result *xgc_new_result(judging *k, result_kind kind);
+/* Runs body(k); *out is set when it succeeds or finds a difference. */
+xgc_status xgc_judge(xgc *x, xg_status (*body)(void *arg), judging *k, xgc_result **out);
 /* A USAGE error that lists the forms there are. */
 xg_status xgc_bad_form(xg_ctx *c, const char *form, const char *known);
 

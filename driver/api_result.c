@@ -4,17 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One body for the four functions that judge a binary. */
-typedef struct {
-    guarded g;
-    xgc *x;
-    const xgc_model *model;
-    const xgc_binary *b, *other;
-    const void *o;
-    xgc_result *r;
-} judging;
-
-static xgc_result *new_result(judging *k, result_kind kind) {
+xgc_result *xgc_new_result(judging *k, result_kind kind) {
     xg_arena *a = k->g.arena = xg_arena_new(k->x->ctx);
     k->r = xg_new(a, xgc_result);
     k->r->arena = a;
@@ -22,132 +12,12 @@ static xgc_result *new_result(judging *k, result_kind kind) {
     return k->r;
 }
 
-static xgc_status judge(xgc *x, xg_status (*body)(void *arg), judging *k, xgc_result **out) {
+xgc_status xgc_judge(xgc *x, xg_status (*body)(void *arg), judging *k, xgc_result **out) {
     k->x = x;
     k->g.keep = true;
     xgc_status st = xgc_guard(x, body, &k->g);
     *out = st == XGC_OK || st == XGC_MISMATCH ? k->r : NULL;
     return st;
-}
-
-/* ---- run
- * -------------------------------------------------------------------------------------------------------
- */
-
-static xg_status take_arrays(xg_arena *a, const xgc_run_options *o, xg_array **out, uint32_t *n) {
-    if (o->input) return xg_array_read(a, o->input, out, n);
-    if (o->narray > 1024) return xg_error(xg_arena_ctx(a), XG_INPUT, "", "%zu arrays", o->narray);
-    *n = (uint32_t)o->narray;
-    *out = xg_newn(a, xg_array, *n);
-    for (uint32_t i = 0; i < *n; i++) {
-        const xgc_array *x = &o->array[i];
-        xg_array *y = &(*out)[i];
-        y->name = x->name;
-        y->data = x->data;
-        if (!xg_dtype_parse(x->type, &y->dtype) || x->rank > XG_RANK_MAX)
-            return xg_error(xg_arena_ctx(a), XG_INPUT, x->name ? x->name : "",
-                            "array %u has type '%s' and rank %u", i, x->type, x->rank);
-        y->rank = (uint8_t)x->rank;
-        memcpy(y->dim, x->dim, sizeof *x->dim * x->rank);
-    }
-    return XG_OK;
-}
-
-static xg_status fill(xg_ctx *c, xg_arena *a, const char *what, xg_values *v) {
-    const char *text = what ? what : "random", *colon = strchr(text, ':');
-    const char *kind = xg_strndup(a, text, colon ? (size_t)(colon - text) : strlen(text));
-    char *end = NULL;
-    uint64_t seed = colon ? strtoull(colon + 1, &end, 0) : 1;
-    if (colon && (end == colon + 1 || *end))
-        return xg_error(c, XG_USAGE, "", "'%s' is not an input fill: the seed must be a number",
-                        text);
-    return xg_values_fill(c, v, kind, seed);
-}
-
-/* Output arrays for all batches; a first dimension grows with their number. */
-static void new_outputs(xg_arena *a, const xg_exec *e, uint64_t batches, run_result *r) {
-    const xg_graph *g = e->program->host;
-    for (uint32_t i = 0; i < e->io.noutput; i++) {
-        const xg_tensor *t = xg_tensorp(g, e->io.output[i]);
-        xg_array x = {xg_strdup(a, t->onnx ? t->onnx : t->name), t->dtype, t->rank, {0}, NULL};
-        memcpy(x.dim, t->dim, sizeof *t->dim * t->rank);
-        if (x.rank == 0) {
-            x.rank = batches > 1;
-            x.dim[0] = 1;
-        }
-        if (x.rank) x.dim[0] *= (int64_t)batches;
-        x.data = xg_alloc_array(a, (size_t)xg_tensor_elems(t) * xg_dtype_bytes(t->dtype), batches);
-        xg_push(a, &r->output, x);
-    }
-    r->batches = batches;
-    const xg_tensor *in = e->io.ninput ? xg_tensorp(g, e->io.input[0]) : NULL;
-    r->images = batches * (in && in->rank ? (uint64_t)in->dim[0] : 1);
-}
-
-static void keep_outputs(const xg_exec *e, uint64_t batch, run_result *r) {
-    for (uint32_t i = 0; i < e->io.noutput; i++) {
-        const xg_tensor *t = xg_tensorp(e->program->host, e->io.output[i]);
-        size_t bytes = (size_t)xg_tensor_elems(t) * xg_dtype_bytes(t->dtype);
-        const void *v = e->host.v[e->io.output[i]];
-        if (v) memcpy((char *)(uintptr_t)r->output.v[i].data + batch * bytes, v, bytes);
-    }
-}
-
-static xg_status run_batches(judging *k, xg_arena *scratch, const xg_array *x, uint32_t n,
-                             xg_exec **pe) {
-    const xgc_run_options *o = k->o;
-    const xg_program *p = k->b->program;
-    xg_ctx *c = k->x->ctx;
-    uint64_t batches = 1;
-    xg_status st = xg_exec_new(scratch, k->b->machine, p, NULL, pe);
-    if (st != XG_OK) return st;
-    xg_exec *e = *pe;
-    if (n) st = xg_inputs_count(c, p->host, e->io.input, e->io.ninput, x, n, &batches);
-    if (st != XG_OK) return st;
-    new_outputs(k->r->arena, e, batches, &k->r->run);
-    xg_exec_options eo = {.mode = o->cycles ? XG_EXEC_TIMED : XG_EXEC_IN_ORDER, .seed = o->shuffle};
-    if (o->shuffle && !o->cycles) eo.mode = XG_EXEC_SHUFFLED;
-    for (uint64_t i = 0; i < batches && st == XG_OK; i++) {
-        if (o->progress) o->progress(o->progress_arg, "run", (double)i / (double)batches);
-        xg_exec_begin(e);
-        st = n ? xg_inputs_set(c, &e->host, e->io.input, e->io.ninput, x, n, i)
-               : fill(c, scratch, o->fill, &e->host);
-        if (st == XG_OK) st = xg_exec_run(e, &eo);
-        if (st != XG_OK) return st;
-        keep_outputs(e, i, &k->r->run);
-        for (uint32_t s = 0; o->cycles && s < p->step.n; s++)
-            if (p->step.v[s].kind == XG_STEP_ACCEL)
-                k->r->run.cycles += e->times[p->step.v[s].segment].cycles;
-    }
-    return st;
-}
-
-static xg_status run_body(void *arg) {
-    judging *k = arg;
-    xgc_result *r = new_result(k, RESULT_RUN);
-    const xgc_run_options none = {0}, *o = k->o = k->o ? k->o : &none;
-    xg_arena *scratch = xg_arena_new(k->x->ctx);
-    xg_array *x = NULL;
-    uint32_t n = 0;
-    xg_exec *e = NULL;
-    r->run.machine = xg_strdup(r->arena, k->b->machine->name);
-    r->run.timed = o->cycles;
-    xg_status st = XG_OK;
-    if (o->cycles && o->shuffle)
-        st = xg_error(k->x->ctx, XG_USAGE, "",
-                      "a shuffled order has no cycles: --shuffle and --cycles exclude each other");
-    if (st == XG_OK) st = take_arrays(scratch, o, &x, &n);
-    if (st == XG_OK) st = run_batches(k, scratch, x, n, &e);
-    r->run.ms = (double)r->run.cycles / (double)k->b->machine->clock_khz;
-    if (e) xg_arena_free(e->run_arena);
-    xg_arena_free(scratch);
-    k->o = NULL;
-    return st;
-}
-
-xgc_status xgc_run(xgc *x, const xgc_binary *b, const xgc_run_options *o, xgc_result **out) {
-    judging k = {.b = b, .o = o};
-    return judge(x, run_body, &k, out);
 }
 
 /* ---- check
@@ -156,7 +26,7 @@ xgc_status xgc_run(xgc *x, const xgc_binary *b, const xgc_run_options *o, xgc_re
 
 static xg_status check_body(void *arg) {
     judging *k = arg;
-    xgc_result *r = new_result(k, RESULT_CHECK);
+    xgc_result *r = xgc_new_result(k, RESULT_CHECK);
     const xgc_check_options none = {0}, *o = k->o ? k->o : &none;
     xg_check_options co = {.fill = o->fill,
                            .nfill = (uint32_t)o->nfill,
@@ -184,7 +54,7 @@ static xg_status check_body(void *arg) {
 xgc_status xgc_check(xgc *x, const xgc_model *g, const xgc_binary *b, const xgc_check_options *o,
                      xgc_result **out) {
     judging k = {.model = g, .b = b, .o = o};
-    return judge(x, check_body, &k, out);
+    return xgc_judge(x, check_body, &k, out);
 }
 
 /* ---- report
@@ -248,7 +118,7 @@ static void describe_groups(xg_arena *a, const xg_selection *s, xg_report_option
 
 static xg_status report_body(void *arg) {
     judging *k = arg;
-    xgc_result *r = new_result(k, RESULT_REPORT);
+    xgc_result *r = xgc_new_result(k, RESULT_REPORT);
     const xgc_report_options none = {0}, *o = k->o ? k->o : &none;
     if (!o->labels != !o->input && (o->labels || o->float_model))
         return xg_error(k->x->ctx, XG_USAGE, "", "accuracy needs both --input and --labels");
@@ -263,7 +133,7 @@ static xg_status report_body(void *arg) {
 xgc_status xgc_report(xgc *x, const xgc_model *g, const xgc_binary *b, const xgc_report_options *o,
                       xgc_result **out) {
     judging k = {.model = g, .b = b, .o = o};
-    return judge(x, report_body, &k, out);
+    return xgc_judge(x, report_body, &k, out);
 }
 
 /* ---- diff
@@ -272,7 +142,7 @@ xgc_status xgc_report(xgc *x, const xgc_model *g, const xgc_binary *b, const xgc
 
 static xg_status diff_body(void *arg) {
     judging *k = arg;
-    xgc_result *r = new_result(k, RESULT_DIFF);
+    xgc_result *r = xgc_new_result(k, RESULT_DIFF);
     if (k->b->machine->family != k->other->machine->family)
         return xg_error(k->x->ctx, XG_INPUT, "", "the binaries are of the families '%s' and '%s'",
                         k->b->machine->family->name, k->other->machine->family->name);
@@ -282,7 +152,7 @@ static xg_status diff_body(void *arg) {
 
 xgc_status xgc_diff(xgc *x, const xgc_binary *a, const xgc_binary *b, xgc_result **out) {
     judging k = {.b = a, .other = b};
-    return judge(x, diff_body, &k, out);
+    return xgc_judge(x, diff_body, &k, out);
 }
 
 /* ---- results

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
 /* The binary that an operand names, for the machine asked for, or for the one that it names itself.
  */
 static xgc_status load_binary(cli *c, const char *path, xgc_binary **out) {
@@ -36,6 +41,13 @@ static xgc_status write_outputs(cli *c, const xgc_result *r) {
     return st;
 }
 
+static xgc_status interpret(cli *c, const char *path, const xgc_run_options *o, xgc_result **r) {
+    xgc_machine *m = NULL;
+    xgc_model_options mo = model_options(c);
+    xgc_status st = c->o.machine ? load_machine(c, NULL, &m) : XGC_OK;
+    return st == XGC_OK ? xgc_interpret(c->x, path, m, &mo, o, r) : st;
+}
+
 int cmd_run(cli *c) {
     xgc_binary *b;
     xgc_result *r = NULL;
@@ -45,10 +57,15 @@ int cmd_run(cli *c) {
                                .fill = c->o.fill.n ? c->o.fill.v[0] : NULL,
                                .shuffle = c->o.shuffle,
                                .cycles = c->o.cycles,
+                               .intermediates = c->o.intermediates,
                                .progress = show_progress,
                                .progress_arg = c};
-    xgc_status st = load_binary(c, c->o.operand[0], &b);
-    if (st == XGC_OK) st = xgc_run(c->x, b, &o, &r);
+    const char *path = c->o.operand[0];
+    bool model = ends_with(path, ".onnx") || ends_with(path, ".xg");
+    if (c->o.intermediates && !model)
+        return usage_error("run: --intermediates is for models; `xgc check` looks into binaries");
+    xgc_status st = model ? interpret(c, path, &o, &r) : load_binary(c, path, &b);
+    if (st == XGC_OK && !model) st = xgc_run(c->x, b, &o, &r);
     end_progress(c);
     if (st == XGC_OK && c->o.output_dir) st = write_outputs(c, r);
     if (st == XGC_OK && !c->o.quiet)
@@ -109,11 +126,6 @@ int cmd_check(cli *c) {
 /* ---- report
  * ------------------------------------------------------------------------------------------------------
  */
-
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
 
 static xgc_status write_report(cli *c, const xgc_result *r) {
     outputs out = {.n = 0};

@@ -65,6 +65,7 @@ void xgc_print_run(const run_result *r, bool json, xg_buf *out) {
         if (r->timed)
             xg_putf(out, "%" PRIu64 " cycles, %.4g ms at %s's clock, %" PRIu64 " image%s\n",
                     r->cycles, r->ms, r->machine, r->images, r->images == 1 ? "" : "s");
+        if (r->interpreted) xg_putf(out, "computed by %s\n", r->machine);
         return;
     }
     xg_json j;

@@ -248,9 +248,10 @@ typedef struct xgc_run_options {
     const char *input;      /* .npy, .npz or .pb file; or else */
     const xgc_array *array; /* arrays, one a model input; or else */
     size_t narray;
-    const char *fill; /* "random:SEED", "min", "max", "zero"; all three missing = "random" */
-    uint64_t shuffle; /* not 0: any legal engine order, by this seed */
-    bool cycles;      /* in the cycle simulator */
+    const char *fill;   /* "random:SEED", "min", "max", "zero"; all three missing = "random" */
+    uint64_t shuffle;   /* not 0: any legal engine order, by this seed */
+    bool cycles;        /* in the cycle simulator */
+    bool intermediates; /* of xgc_interpret(): every computed tensor is an output */
     xgc_progress progress;
     void *progress_arg;
 } xgc_run_options;
@@ -258,6 +259,13 @@ typedef struct xgc_run_options {
  * run in that many batches, and the outputs are joined again. Result: arrays, "text", "json". */
 XGC_CHECKED xgc_status xgc_run(xgc *x, const xgc_binary *b, const xgc_run_options *o,
                                xgc_result **out);
+
+/* Runs a model (.onnx, .xg) on the reference interpreter. With a machine: quantised for it, in its
+ * arithmetic. Without: as the model states, float in float and integers as ONNX Runtime computes
+ * them; with calibration quantised for that. Result as of xgc_run(). */
+XGC_CHECKED xgc_status xgc_interpret(xgc *x, const char *path, const xgc_machine *m,
+                                     const xgc_model_options *model, const xgc_run_options *o,
+                                     xgc_result **out);
 
 typedef struct xgc_check_options {
     const char *input; /* file of inputs; or else */

@@ -3,9 +3,10 @@
 #include <string.h>
 
 const xg_pass_desc xg_passes[] = {
-#define PASS(name, doc) {#name, xg_pass_##name, doc},
+#define PASS(name, doc) {#name, xg_pass_##name, true, doc},
+#define APPROXIMATE(name, doc) {#name, xg_pass_##name, false, doc},
 #include "xgraph/passes.def"
-    {NULL, NULL, NULL},
+    {NULL, NULL, false, NULL},
 };
 
 /* ---- names ---- */
@@ -82,10 +83,11 @@ static xg_status tidy_names(xg_ctx *c, xg_graph **gp) {
 
 /* ---- running ---- */
 
-xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg) {
+static xg_status run_passes(xg_arena *a, xg_graph **g, bool exact, xg_dump_fn dump, void *arg) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_pass_args args = {.arena = a};
     for (const xg_pass_desc *p = xg_passes; p->name; p++) {
+        if (exact && !p->exact) continue;
         xg_status st = p->run(c, g, &args);
         if (!st && !p[1].name) st = tidy_names(c, g);
         if (!st) st = xg_graph_verify(c, *g);
@@ -94,4 +96,12 @@ xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg)
         if (st) return st;
     }
     return XG_OK;
+}
+
+xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg) {
+    return run_passes(a, g, false, dump, arg);
+}
+
+xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g) {
+    return run_passes(a, g, true, NULL, NULL);
 }

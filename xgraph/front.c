@@ -110,10 +110,13 @@ xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o
     *r = (xg_front_result){0};
     xg_status st = ends_with(path, ".xg") ? xg_graph_read(a, path, &r->graph)
                                           : xg_import_onnx(a, path, &o->import, &r->graph);
-    if (st == XG_OK) st = xg_canonicalise(a, &r->graph, o->dump, o->dump_arg);
+    if (st == XG_OK)
+        st = o->as_it_is ? xg_canonicalise_exact(a, &r->graph)
+                         : xg_canonicalise(a, &r->graph, o->dump, o->dump_arg);
     if (st != XG_OK) return st;
     if (o->weights_random) randomise(a, r->graph);
     r->before = r->graph;
+    if (o->as_it_is) return xg_graph_verify(c, r->graph);
     r->was_float = xg_graph_is_float(r->graph);
     if (o->calib_inputs) st = xg_samples_open(a, r->graph, o->calib_inputs, o->images, &r->samples);
     if (st == XG_OK) st = check_options(c, o, r);

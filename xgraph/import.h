@@ -39,6 +39,7 @@ typedef xg_status (*xg_pass_fn)(xg_ctx *c, xg_graph **g, const xg_pass_args *p);
 typedef struct xg_pass_desc {
     const char *name;
     xg_pass_fn run;
+    bool exact; /* equal results, up to float rounding */
     const char *doc;
 } xg_pass_desc;
 extern const xg_pass_desc xg_passes[]; /* passes.def, in order; ends with a NULL name */
@@ -46,6 +47,9 @@ extern const xg_pass_desc xg_passes[]; /* passes.def, in order; ends with a NULL
  * after each. dump: called with the graph after each pass (NULL allowed). */
 typedef xg_status (*xg_dump_fn)(void *arg, const char *pass, const xg_graph *g);
 XG_MUST_USE xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg);
+
+/* The same without the passes that are not exact. */
+XG_MUST_USE xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g);
 
 /* Ranges of f32 tensors by name, text form `range "tensor" min=0x.. max=0x..`, followed by
  * `least=0x.. most=0x..` where those differ. */
@@ -198,7 +202,8 @@ typedef struct xg_front_options {
                             models) */
     xg_quant_options quant;
     const struct xg_image_options
-        *images; /* how calib_inputs' pictures become numbers; may be NULL */
+        *images;   /* how calib_inputs' pictures become numbers; may be NULL */
+    bool as_it_is; /* stop at the canonical graph: float stays float, nothing is fitted */
     xg_dump_fn dump;
     void *dump_arg;
 } xg_front_options;

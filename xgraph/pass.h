@@ -87,6 +87,7 @@ typedef bool (*xg_value_fn)(void *arg, float v, float *y);
 uint32_t xg_rw_table(xg_rw *r, const xg_tensor *in, const xg_tensor *out, xg_value_fn f, void *arg);
 
 #define PASS(name, doc) xg_status xg_pass_##name(xg_ctx *c, xg_graph **g, const xg_pass_args *p);
+#define APPROXIMATE     PASS
 #include "xgraph/passes.def"
 
 #endif
