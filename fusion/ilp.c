@@ -142,8 +142,7 @@ static void prepare(xg_ilp *s) {
     s->parent = xg_concat_parents(&s->base, s->a);
 }
 
-/* Everything up to the columns. residency: tensors may stay on chip. */
-static xg_status set_up(xg_ilp *s, xg_chooser *c, bool residency) {
+xg_status xg_ilp_set_up(xg_ilp *s, xg_chooser *c, bool residency) {
     *s = (xg_ilp){.c = c, .g = c->g, .m = c->m, .a = c->a};
     prepare(s);
     order_nodes(s);
@@ -164,12 +163,12 @@ static xg_status no_cover(const xg_ilp *s) {
 xg_status xg_select_ilp(xg_chooser *c) {
     xg_ilp *s = xg_new(c->a, xg_ilp);
     if (!c->g->node.n) return XG_OK;
-    xg_status st = set_up(s, c, true);
+    xg_status st = xg_ilp_set_up(s, c, true);
     if (st != XG_OK) return st;
     xg_ilp_add_rows(s);
     if (c->lp) xg_mip_print_lp(s->stairs->mip, c->lp);
     xg_mip_result r;
-    st = xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &r);
+    st = xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &xg_stairs_usual, &r);
     if (st != XG_OK) return st;
     if (!r.feasible) return no_cover(s);
     take_answer(s, r.x);
@@ -191,7 +190,7 @@ xg_status xg_select_ilp(xg_chooser *c) {
 xg_status xg_select_path(xg_chooser *c) {
     xg_ilp *s = xg_new(c->a, xg_ilp);
     if (!c->g->node.n) return XG_OK;
-    xg_status st = set_up(s, c, false);
+    xg_status st = xg_ilp_set_up(s, c, false);
     if (st != XG_OK) return st;
     const bool *x = xg_ilp_path(s);
     if (!x) return no_cover(s);

@@ -4,12 +4,14 @@
  * Columns: one for each (candidate group, which border tensors lie on chip, room taken), and for
  * each tensor r (stays on chip) and d (lies in DDR). Rows: each node is covered once; a column that
  * reads a tensor on chip (from DDR) needs its r (its d), one row for each tensor and reader; what
- * makes a tensor makes it where r and d say; at each node's turn the room of its group and of all
- * that stays then fits the feature-map memory. Siblings run at the turn of their first result, and
- * all that they read is made before it: so groups that share no node can always run in the order of
- * their turns, and no rows are needed against cycles. A concat's result and what lies in it share r
- * and d. Costs are estimated cycles (isa/timing.c), with the DDR's busy cycles as a small second
- * term.
+ * makes a tensor makes it where r and d say; at each node's turn the room of the group that runs
+ * then and of all that stays then fits the feature-map memory. A group runs at the turn of its
+ * result, siblings at that of their first one: all that they read is made before it, so groups that
+ * share no node can always run in the order of their turns, and no rows are needed against cycles.
+ * A tensor stays from the turn at which its maker runs to that of its last reader, and longer while
+ * a group has yet to run that reads it on chip; for the turns beyond the last reader's there are
+ * columns of their own. A concat's result and what lies in it share r and d, and stay as one. Costs
+ * are estimated cycles (isa/timing.c), with the DDR's busy cycles as a small second term.
  */
 #ifndef XG_ILP_H
 #define XG_ILP_H
@@ -58,6 +60,10 @@ typedef struct xg_ilp {
     struct xg_cover_chain *chain; /* while rows are added */
 } xg_ilp;
 
+/* Everything up to the groups' columns, for a graph with nodes. residency: tensors may stay on
+ * chip.
+ */
+XG_MUST_USE xg_status xg_ilp_set_up(xg_ilp *s, xg_chooser *c, bool residency);
 /* True when an accelerator node reads the tensor in tiles, so that it may lie on chip for it. */
 bool xg_ilp_reads_on_chip(const xg_ilp *s, uint32_t node, uint32_t t);
 /* Feature-map words in each bank that the whole tensor takes. */

@@ -3,9 +3,7 @@
 #include <math.h>
 
 enum {
-    WHOLE_ROWS = 400,     /* programs up to this size are searched as a whole, to the optimum */
     WHOLE_NODES = 400,    /* of the search of a whole program */
-    PIECE_COLS = 300,     /* columns that a piece should have */
     PIECE_NODES = 60,     /* of the search of a piece */
     PIECE_PIVOTS = 20000, /* of a piece's relaxation */
     ROUNDS = 3,           /* ways to cut that are tried, one after another */
@@ -14,6 +12,7 @@ enum {
 /* Pivots times rows of the whole relaxation. */
 static const uint64_t WHOLE_WORK = 60000000;
 static const double SMALL_GAP = 1e-4;
+const xg_stairs_sizes xg_stairs_usual = {.whole_rows = 400, .piece_cols = 300};
 
 xg_stairs *xg_stairs_new(xg_arena *a, uint32_t turns) {
     xg_stairs *s = xg_new(a, xg_stairs);
@@ -66,7 +65,7 @@ typedef struct solver {
     XG_VEC(cut) cut;
     xg_map known; /* digest of a piece -> its solution */
     XG_VEC(xg_mip_result) solution;
-    uint32_t nodes;
+    uint32_t piece_cols, nodes;
 } solver;
 
 static bool reaches(const xg_stairs_col *c, uint32_t at) {
@@ -121,19 +120,19 @@ static void choose_pairs(solver *k) {
         if (k->cut.v[i].pair == XG_NONE) k->cut.v[i].state = 1;
 }
 
-/* Cuts about PIECE_COLS columns apart, each where the fewest pairs reach across. */
+/* Cuts about piece_cols columns apart, each where the fewest pairs reach across. */
 static void choose_cuts(solver *k, uint32_t round) {
     uint32_t n = k->s->turns, *price = price_cuts(k);
     uint32_t *ends = xg_newn(k->a, uint32_t, n + 1);
     for (uint32_t j = 0; j < k->s->col.n; j++) ends[k->s->col.v[j].last]++;
     k->cut.n = 0;
     xg_push(k->a, &k->cut, (cut){.at = 0, .pair = XG_NONE, .state = 1});
-    uint32_t cols = PIECE_COLS / 2 * (round % 2), best = XG_NONE;
+    uint32_t cols = k->piece_cols / 2 * (round % 2), best = XG_NONE;
     for (uint32_t p = 1; p < n; p++) {
         cols += ends[p - 1];
-        if (cols < PIECE_COLS / 2) continue;
+        if (cols < k->piece_cols / 2) continue;
         if (price[p] != XG_NONE && (best == XG_NONE || price[p] < price[best])) best = p;
-        if (best == XG_NONE || cols < PIECE_COLS) continue;
+        if (best == XG_NONE || cols < k->piece_cols) continue;
         xg_push(k->a, &k->cut, (cut){.at = best, .pair = XG_NONE, .state = 1});
         for (cols = 0; best < p; best++) cols += ends[best];
         best = XG_NONE;
@@ -359,9 +358,9 @@ static bool close_enough(const xg_mip_result *r) {
     return r->feasible && (double)r->value <= r->bound / (1 - SMALL_GAP);
 }
 
-static xg_status solve_pieces(xg_stairs *s, xg_mip_result *out) {
+static xg_status solve_pieces(xg_stairs *s, uint32_t piece_cols, xg_mip_result *out) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(s->mip->arena));
-    solver k = {.s = s, .a = tmp};
+    solver k = {.s = s, .a = tmp, .piece_cols = piece_cols};
     k.x = xg_memdup(tmp, out->x, s->mip->col.n * sizeof *k.x + 1);
     index_program(&k);
     xg_status st = XG_OK;
@@ -378,8 +377,9 @@ static xg_status solve_pieces(xg_stairs *s, xg_mip_result *out) {
     return st;
 }
 
-xg_status xg_stairs_solve(xg_stairs *s, const bool *start, double bound, xg_mip_result *out) {
-    bool whole = s->mip->row.n <= WHOLE_ROWS || !start;
+xg_status xg_stairs_solve(xg_stairs *s, const bool *start, double bound,
+                          const xg_stairs_sizes *sizes, xg_mip_result *out) {
+    bool whole = s->mip->row.n <= sizes->whole_rows || !start;
     uint64_t pivots = WHOLE_WORK / (s->mip->row.n + 1);
     xg_mip_options o = {.pivots = (uint32_t)xg_min((int64_t)pivots, 400000),
                         .nodes = whole ? WHOLE_NODES : 0,
@@ -388,5 +388,5 @@ xg_status xg_stairs_solve(xg_stairs *s, const bool *start, double bound, xg_mip_
     xg_status st = xg_mip_solve(s->mip, &o, out);
     if (out->bound < bound) out->bound = bound;
     if (st != XG_OK || !out->feasible || out->optimal || close_enough(out)) return st;
-    return solve_pieces(s, out);
+    return solve_pieces(s, sizes->piece_cols, out);
 }

@@ -35,11 +35,17 @@ uint32_t xg_stairs_add_col(xg_stairs *s, int64_t cost, uint32_t first, uint32_t 
 /* Two columns; returns the pair's number. */
 uint32_t xg_stairs_add_pair(xg_stairs *s, uint32_t first, uint32_t last, bool forced, bool both);
 
+typedef struct xg_stairs_sizes {
+    uint32_t whole_rows; /* programs with no more rows are searched as a whole, to the optimum */
+    uint32_t piece_cols; /* columns that a piece should have */
+} xg_stairs_sizes;
+extern const xg_stairs_sizes xg_stairs_usual;
+
 /* The best solution found, no dearer than start (NULL: none is known). Small programs are solved to
  * the optimum. Of large ones the whole relaxation is solved (within a budget of pivots that depends
  * on the size), and when it is not integral, pieces. bound: what is known from elsewhere that
  * nothing is cheaper than. */
 XG_MUST_USE xg_status xg_stairs_solve(xg_stairs *s, const bool *start, double bound,
-                                      xg_mip_result *out);
+                                      const xg_stairs_sizes *sizes, xg_mip_result *out);
 
 #endif
