@@ -85,8 +85,8 @@ typedef struct xg_near {
 typedef struct xg_nears {
     XG_VEC(xg_near);
 } xg_nears;
-/* All node sets with `node` (and `other`, unless XG_NONE) that variants of kind group match, by
- * structure and conditions only; each set once, for its first pattern. almost: also those where one
+/* All node sets with `node` (and `other`, unless XG_NONE) that variants match, by structure
+ * and conditions only; each set once, for its first pattern. almost: also those where one
  * condition of one vertex or edge fails, unless the set matches. Bounded by a count of steps. */
 void xg_match_near(xg_arena *a, const xg_graph *g, const xg_patterns *p, uint32_t node,
                    uint32_t other, bool almost, xg_nears *out);

@@ -47,7 +47,7 @@ void xg_collect_entries(const teller *t, uint32_t node, uint32_t other, xg_entri
         const xg_near *x = &near.v[i];
         const char *why = xg_why_no_candidate(t->a, t->g, t->refused, x->node, x->n);
         add_entry(t, all, t->library->pattern[x->pattern].name, x->node, x->n,
-                  why ? why : "matching was cut short before it");
+                  why ? why : "matching does not go that far (too many readers of one tensor)");
     }
 }
 

@@ -1,7 +1,6 @@
 /* Groups around one node that patterns match, whether they are legal or not: a small matcher that
- * grows from the node along the edges of each variant. It can let one condition fail, and says
- * which.
- */
+ * grows from the node along the edges of each variant, and from one sibling to the next through the
+ * tensor that they share. It can let one condition fail, and says which. */
 #include "fusion/explain.h"
 
 #include "fusion/geometry.h"
@@ -23,6 +22,7 @@ typedef struct near_search {
     const xg_variant *v;
     uint8_t order[XG_PATTERN_VERTICES]; /* every vertex but the first is next to an earlier one */
     uint32_t at[XG_PATTERN_VERTICES];   /* [vertices] node, or XG_NONE */
+    uint32_t shared;                    /* tensor that the siblings read, once one is placed */
     const char *fault;
 } near_search;
 
@@ -128,6 +128,23 @@ static bool edge_may_hold(const near_search *s, const xg_pattern_edge *e, const 
 /* ---- placing -----------------------------------------------------------------------------------
  */
 
+static bool is_siblings(const near_search *s) {
+    return s->p->pattern[s->v->pattern].siblings;
+}
+
+static bool is_root(const near_search *s, uint32_t vertex) {
+    return is_siblings(s) && s->v->roots >> vertex & 1;
+}
+
+/* More tensors among the nodes than the variant has edges may leave fewer results. */
+static bool has_results(const near_search *s, const xg_near *x) {
+    xg_group grp = {.nnode = x->n, .node = x->node};
+    const uint32_t *result;
+    if (!is_siblings(s)) return true;
+    xg_group_find_results(s->a, s->g, &grp);
+    return xg_group_results(&grp, &result) == (uint32_t)__builtin_popcount(s->v->results);
+}
+
 static void record(near_search *s) {
     xg_near x = {.pattern = s->v->pattern, .fault = s->fault};
     bool with_other = s->other == XG_NONE;
@@ -137,7 +154,7 @@ static void record(near_search *s) {
         for (; k && x.node[k - 1] > node; k--) x.node[k] = x.node[k - 1];
         x.node[k] = node;
     }
-    if (!with_other || s->out->n == SETS) return;
+    if (!with_other || s->out->n == SETS || !has_results(s, &x)) return;
     for (uint32_t i = 0; i < s->out->n; i++) {
         xg_near *y = &s->out->v[i];
         if (y->n != x.n || memcmp(y->node, x.node, x.n * sizeof *x.node)) continue;
@@ -155,12 +172,9 @@ static bool is_placed(const near_search *s, uint32_t node) {
 
 static void place_next(near_search *s, uint32_t n);
 
-static void try_node(near_search *s, uint32_t n, uint32_t node) {
+static void place_at(near_search *s, uint32_t n, uint32_t node, const char *fault) {
     uint32_t k = s->order[n];
-    const char *fault = s->fault, *before = s->fault;
-    if (!s->steps || is_placed(s, node)) return;
-    s->steps--;
-    if (!may_stand(s, k, node, &fault)) return;
+    const char *before = s->fault;
     s->at[k] = node;
     bool holds = true;
     for (uint32_t i = 0; i < s->v->nedge && holds; i++) {
@@ -174,7 +188,36 @@ static void try_node(near_search *s, uint32_t n, uint32_t node) {
     s->at[k] = XG_NONE;
 }
 
-/* Vertex order[n] stands next to an earlier one: the other end of one of that one's edges. */
+static void try_node(near_search *s, uint32_t n, uint32_t node) {
+    const char *fault = s->fault;
+    if (!s->steps || is_placed(s, node)) return;
+    s->steps--;
+    if (!may_stand(s, s->order[n], node, &fault)) return;
+    if (!is_root(s, s->order[n])) {
+        place_at(s, n, node, fault);
+        return;
+    }
+    const xg_node *x = xg_nodep(s->g, node);
+    uint32_t before = s->shared;
+    for (uint32_t o = 0; o < x->nin && o < 2; o++) {
+        bool again = o && x->in[1] == x->in[0], other = before != XG_NONE && x->in[o] != before;
+        if (again || other || x->in[o] == XG_NONE || xg_in(s->g, x, o)->data) continue;
+        s->shared = x->in[o];
+        place_at(s, n, node, fault);
+        s->shared = before;
+    }
+}
+
+static void try_readers(near_search *s, uint32_t n, uint32_t tensor) {
+    uint32_t last = XG_NONE;
+    for (uint32_t u = s->uses.first[tensor]; u < s->uses.first[tensor + 1]; u++) {
+        if (s->uses.node[u] != last) try_node(s, n, s->uses.node[u]);
+        last = s->uses.node[u];
+    }
+}
+
+/* Vertex order[n] stands next to an earlier one: the other end of one of that one's edges, or
+ * another reader of the shared tensor. */
 static void place_next(near_search *s, uint32_t n) {
     if (n == s->v->nvertex) {
         record(s);
@@ -184,11 +227,7 @@ static void place_next(near_search *s, uint32_t n) {
     for (uint32_t i = 0; i < s->v->nedge; i++) {
         const xg_pattern_edge *e = &s->v->edge[i];
         if (e->to == k && s->at[e->from] != XG_NONE) {
-            uint32_t t = xg_nodep(s->g, s->at[e->from])->out[0], last = XG_NONE;
-            for (uint32_t u = s->uses.first[t]; u < s->uses.first[t + 1]; u++) {
-                if (s->uses.node[u] != last) try_node(s, n, s->uses.node[u]);
-                last = s->uses.node[u];
-            }
+            try_readers(s, n, xg_nodep(s->g, s->at[e->from])->out[0]);
             return;
         }
         if (e->from == k && s->at[e->to] != XG_NONE) {
@@ -201,9 +240,11 @@ static void place_next(near_search *s, uint32_t n) {
             return;
         }
     }
+    if (s->shared != XG_NONE) try_readers(s, n, s->shared);
 }
 
-/* The first vertex, then always one that an edge links to those before. False: it falls apart. */
+/* The first vertex, then always one that an edge or the shared tensor links to those before. False:
+ * it falls apart. */
 static bool order_from(near_search *s, uint32_t first) {
     uint32_t placed = 1u << first, n = 1;
     s->order[0] = (uint8_t)first;
@@ -217,6 +258,11 @@ static bool order_from(near_search *s, uint32_t first) {
             placed |= 1u << s->order[n - 1];
             more = true;
         }
+        uint32_t left = s->v->roots & ~placed;
+        if (more || !is_siblings(s) || !left || !(s->v->roots & placed)) continue;
+        s->order[n++] = (uint8_t)__builtin_ctz(left);
+        placed |= left & -left;
+        more = true;
     }
     return n == s->v->nvertex;
 }
@@ -231,11 +277,11 @@ void xg_match_near(xg_arena *a, const xg_graph *g, const xg_patterns *p, uint32_
                      .other = other,
                      .almost = almost,
                      .out = out,
-                     .steps = STEPS};
+                     .steps = STEPS,
+                     .shared = XG_NONE};
     for (uint32_t k = 0; k < XG_PATTERN_VERTICES; k++) s.at[k] = XG_NONE;
     for (uint32_t i = 0; i < p->nvariant; i++) {
         s.v = &p->variant[i];
-        if (p->pattern[s.v->pattern].siblings) continue; /* they do not hang together by edges */
         for (uint32_t k = 0; k < s.v->nvertex; k++)
             if (order_from(&s, k)) try_node(&s, 0, node);
     }
@@ -272,6 +318,35 @@ static void check_readers(xg_arena *a, const xg_graph *g, const xg_uses *uses, c
     }
 }
 
+/* Several results: maps of one size, and all that is read outside is made before the first one. */
+static void check_siblings(xg_arena *a, const xg_graph *g, const uint32_t *node, uint32_t n,
+                           xg_buf *b) {
+    xg_group grp = {.nnode = n, .node = node};
+    const uint32_t *result;
+    int64_t d[4], e[4];
+    xg_group_find_results(a, g, &grp);
+    uint32_t results = xg_group_results(&grp, &result);
+    if (results < 2) return;
+    const xg_node *first = xg_nodep(g, result[0]);
+    xg_dims4(xg_out(g, first, 0), d);
+    if (results > XG_GROUP_RESULTS) put_fault(b, "it has more than 8 results");
+    for (uint32_t i = 1; i < results; i++) {
+        const xg_node *x = xg_nodep(g, result[i]);
+        xg_dims4(xg_out(g, x, 0), e);
+        if (memcmp(d, e, 3 * sizeof *d))
+            put_fault(b, xg_strf(a, "the results of '%s' and '%s' are maps of different sizes",
+                                 first->name, x->name));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < xg_nodep(g, node[i])->nin; k++) {
+            const xg_tensor *t = xg_in(g, xg_nodep(g, node[i]), k);
+            if (t && t->producer != XG_NONE && t->producer >= result[0] &&
+                !member(node, n, t->producer))
+                put_fault(b, xg_strf(a, "'%s' reads '%s', which is made after the result of '%s'",
+                                     xg_nodep(g, node[i])->name, t->name, first->name));
+        }
+}
+
 const char *xg_why_no_candidate(xg_arena *a, const xg_graph *g, const char *const *refused,
                                 const uint32_t *node, uint32_t n) {
     xg_buf b = {.arena = a};
@@ -282,5 +357,6 @@ const char *xg_why_no_candidate(xg_arena *a, const xg_graph *g, const char *cons
             put_fault(&b, xg_strf(a, "'%s' runs on the host: %s", x->name, refused[node[i]]));
         check_readers(a, g, &uses, node, n, x, &b);
     }
+    check_siblings(a, g, node, n, &b);
     return b.n ? b.p : NULL;
 }

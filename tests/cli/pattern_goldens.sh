@@ -59,6 +59,14 @@ family joins second conv-elementwise
 family joins product conv-join
 family joins second elementwise-tail
 family joins s2 elementwise-chain
+family fire expand1 siblings
+family fire squeeze fire
+family partial half2 siblings-activated
+family inception b2a siblings
+family inception b4b inception
+family spp side9 siblings
+family attention key siblings
+family bottleneck a_proj branches
 
 for file in "$data"/block_*.onnx; do
     for m in zu9 kv260; do

@@ -117,6 +117,15 @@ def fire():
     b.write('fire', b.pool('pool', x, 2, 2))
 
 
+def partial():
+    """YOLO's cross-stage partial block: two halves with SiLU, one of them with a residual, joined."""
+    b = Block(16, 13, 13)
+    x = b.conv('half1', 'image', 16, act='Silu')
+    y = b.conv('half2', 'image', 16, act='Silu')
+    x = b.join('Add', 'sum', x, b.conv('inner2', b.conv('inner1', x, 16, act='Silu'), 16, 3, act='Silu'))
+    b.write('partial', b.conv('after', b.concat('join', x, y), 24, act='Silu'))
+
+
 def inverted():
     """MobileNetV2's block with a sum, V3's with hard-swish, one with stride 2."""
     b = Block(16, 14, 14)
@@ -220,5 +229,5 @@ def chain():
     b.write('chain', b.pool('last', x, 2, 2))
 
 
-for make in (chain, inception, fire, inverted, bottleneck, excite, spp, transposed, attention, activations, joins):
+for make in (chain, inception, fire, partial, inverted, bottleneck, excite, spp, transposed, attention, activations, joins):
     make()
