@@ -10,7 +10,7 @@
 #include "fusion/estimate.h"
 #include "isa/tile.h"
 
-enum { CACHE = 64, KEEP = 4, PREFETCH = 48 };
+enum { CACHE = 64, KEEP = 24, PREFETCH = 48 };
 
 typedef struct cached {
     uint32_t tensor, il; /* slices; tensor XG_NONE: a piece */
@@ -115,20 +115,21 @@ static cached *find(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il, uin
     return NULL;
 }
 
-/* Puts an entry in; of one kind (maps of one tensor, or pieces of one memory) only the newest few
- * stay. */
+/* Puts an entry in. Of maps of one tensor and of weights only the newest stays (all weights when
+ * keep_all), of parameters what half their memory can hold. */
 static void remember(gen *g, cached c, bool keep_all) {
     c.age = ++g->clock;
-    uint8_t mem = buffer_at(g, c.buffer)->mem;
-    uint32_t same = 0, oldest = XG_NONE;
+    const xg_buffer *b = buffer_at(g, c.buffer);
+    uint32_t same = 0, oldest = XG_NONE, room = b->size;
     for (uint32_t i = 0; i < g->ncache; i++) {
-        if (g->cache[i].tensor != c.tensor || buffer_at(g, g->cache[i].buffer)->mem != mem)
-            continue;
-        same++;
+        const xg_buffer *o = buffer_at(g, g->cache[i].buffer);
+        if (g->cache[i].tensor != c.tensor || o->mem != b->mem) continue;
+        same++, room += o->size;
         if (oldest == XG_NONE || g->cache[i].age < g->cache[oldest].age) oldest = i;
     }
-    uint32_t limit = keep_all ? CACHE : c.tensor != XG_NONE || mem == XG_MEM_W ? 1 : KEEP;
-    if (same >= limit || (g->ncache == CACHE && oldest != XG_NONE))
+    bool parameters = c.tensor == XG_NONE && b->mem == XG_MEM_PARAM;
+    bool full = parameters ? same >= KEEP || room > g->m->tile.param_bytes / 2 : same && !keep_all;
+    if (oldest != XG_NONE && (full || g->ncache == CACHE))
         g->cache[oldest] = c;
     else if (g->ncache < CACHE)
         g->cache[g->ncache++] = c;
@@ -162,7 +163,7 @@ static uint32_t request_piece(gen *g, const xg_piece *want, uint8_t mem, uint32_
         return hit->buffer;
     }
     uint32_t buf =
-        add_buffer(g, (xg_buffer){.mem = mem, .size = size, .tensor = XG_NONE, .ahead = 6}, stage);
+        add_buffer(g, (xg_buffer){.mem = mem, .size = size, .tensor = XG_NONE, .ahead = 24}, stage);
     xg_task t = blank(XG_TASK_LOADC, stage);
     t.piece = piece;
     t.out = buf;
