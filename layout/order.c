@@ -196,16 +196,22 @@ static xg_status order_core(xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
     return XG_OK;
 }
 
-xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
-                       uint64_t *cycles) {
+xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_span *out) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     uint32_t n = core->task.n - first, *order = xg_newn(tmp, uint32_t, n + 1);
     xg_task_cost *cost = xg_newn(tmp, xg_task_cost, n + 1);
     xg_status st = xg_task_costs(p, core, first, tmp, cost);
     if (st == XG_OK) {
         xg_task_order o;
+        uint64_t work[2] = {0};
+        for (uint32_t i = 0; i < n; i++) {
+            uint8_t kind = core->task.v[first + i].kind;
+            bool conv = cost[i].engine == p->machine->family->inst[XG_T_CONV].engine;
+            if (kind >= XG_TASK_CONV && kind <= XG_TASK_LUT) work[conv] += cost[i].cycles;
+        }
         xg_task_depend(p, core, first, tmp, &o);
-        *cycles = simulate(tmp, cost, n, &o, order);
+        out->cycles = simulate(tmp, cost, n, &o, order);
+        out->work = (uint64_t)xg_max((int64_t)work[0], (int64_t)work[1]);
     }
     xg_arena_free(tmp);
     return st;

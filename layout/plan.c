@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { REFINE_CYCLES = 4096, REFINE_STEPS = 4 };
+
 typedef struct mark {
     uint32_t task, buffer, stage, tile;
 } mark;
@@ -84,22 +86,22 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
 
 /* Addresses for the group's buffers. Where room is short, results of several tiles side by side
  * compete with loads ahead of time: both ways are tried. */
-static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task, uint32_t from) {
+static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task, uint32_t from,
+                             xg_span *out) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(mk->p->arena));
     uint32_t *wish = xg_newn(tmp, uint32_t, core->buffer.n - from + 1), best = XG_NONE, last = 0;
-    uint64_t least = UINT64_MAX;
     xg_status st = XG_OK;
     for (uint32_t b = from; b < core->buffer.n; b++) wish[b - from] = core->buffer.v[b].ahead;
     for (uint32_t way = 0; way < 2; way++) {
-        uint64_t cycles = 0;
+        xg_span span = {0, 0};
         for (uint32_t b = from; b < core->buffer.n; b++) {
             xg_buffer *x = &core->buffer.v[b];
             x->ahead = way == 1 && x->made ? 0 : wish[b - from];
         }
         last = way;
         st = xg_alloc_buffers(mk->p, core, from);
-        if (st == XG_OK) st = xg_task_span(mk->p, core, task, &cycles);
-        if (st == XG_OK && cycles < least) least = cycles, best = way;
+        if (st == XG_OK) st = xg_task_span(mk->p, core, task, &span);
+        if (st == XG_OK && (best == XG_NONE || span.cycles < out->cycles)) *out = span, best = way;
         if (st != XG_OK && st != XG_LIMIT) break;
     }
     if (best != XG_NONE && best != last) {
@@ -110,8 +112,9 @@ static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task,
     return best == XG_NONE && st == XG_OK ? XG_LIMIT : st;
 }
 
-static xg_status try_group(maker *mk, uint32_t gi) {
+static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
     const xg_group *g = &mk->p->sel->group.v[gi];
+    *slowest = (xg_span){0, 0};
     for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
         xg_task_builder *b = &mk->builder[c];
         b->group = gi;
@@ -135,8 +138,10 @@ static xg_status try_group(maker *mk, uint32_t gi) {
         }
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
-        if (st == XG_OK) st = place_group(mk, b->core, task, from);
+        xg_span span = {0, 0};
+        if (st == XG_OK) st = place_group(mk, b->core, task, from, &span);
         if (st != XG_OK) return st;
+        if (span.cycles > slowest->cycles) *slowest = span;
     }
     return XG_OK;
 }
@@ -184,14 +189,39 @@ static uint32_t largest_staying(const maker *mk) {
     return best;
 }
 
+/* The group stands. Where its engines wait for each other or for data, strategies near its own are
+ * built too; each step goes to the fastest of them, while that gains a hundredth. */
+static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
+                              uint64_t bytes) {
+    xg_group *g = &mk->p->sel->group.v[gi];
+    xg_strategy near[XG_NEIGHBOURS], best = g->strategy;
+    for (uint32_t step = 0; step < REFINE_STEPS; step++) {
+        uint64_t before = span.cycles;
+        uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
+        for (uint32_t i = 0; i < n; i++) {
+            xg_span now;
+            back_to_marks(mk, pieces, bytes);
+            g->strategy = near[i];
+            xg_status st = try_group(mk, gi, &now);
+            if (st != XG_OK && st != XG_LIMIT) return st;
+            if (st == XG_OK && now.cycles + before / 100 < span.cycles) span = now, best = near[i];
+        }
+        g->strategy = best;
+        if (span.cycles == before) break;
+    }
+    back_to_marks(mk, pieces, bytes);
+    return try_group(mk, gi, &span);
+}
+
 static xg_status add_group(maker *mk, uint32_t gi) {
     xg_plan *p = mk->p;
     xg_group *g = &p->sel->group.v[gi];
     uint32_t pieces = p->piece.n;
     uint64_t bytes = p->region_bytes[XG_REG_CONST];
+    xg_span span;
     take_marks(mk);
     for (;;) {
-        xg_status st = try_group(mk, gi);
+        xg_status st = try_group(mk, gi, &span);
         if (st == XG_OK) break;
         if (st != XG_LIMIT) return st;
         back_to_marks(mk, pieces, bytes);
@@ -202,6 +232,10 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
                         "not even its smallest tile fits the on-chip memories of machine %s",
                         p->machine->name);
+    }
+    if (span.cycles > REFINE_CYCLES && span.cycles - span.work > span.work / 8) {
+        xg_status st = refine_group(mk, gi, span, pieces, bytes);
+        if (st != XG_OK) return st;
     }
     meet(mk, gi);
     return XG_OK;

@@ -140,9 +140,17 @@ XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t 
 /* order.c: puts the tasks of all cores in the order that keeps the engines busiest; long ones are
  * cut into row groups. */
 XG_MUST_USE xg_status xg_order_tasks(xg_plan *p);
-/* order.c: cycles of the tasks from number `first` on, alone, as that order would take them. */
+/* order.c: cycles of the tasks from number `first` on, alone, as that order would take them; and
+ * those that the busier of the two computing engines works. */
+typedef struct xg_span {
+    uint64_t cycles, work;
+} xg_span;
 XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
-                                   uint64_t *cycles);
+                                   xg_span *out);
+/* refine.c: strategies that differ from the group's in one number; how many. */
+enum { XG_NEIGHBOURS = 16 };
+uint32_t xg_strategy_neighbours(const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                                xg_strategy out[XG_NEIGHBOURS]);
 /* pack.c: bytes of all pieces. */
 XG_MUST_USE xg_status xg_pack_pieces(const xg_plan *p, xg_arena *a, uint8_t **bytes);
 /* The 256 entries of a Lut or Clip node, or of the table that requantises concat operand `operand`.
