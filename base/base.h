@@ -45,7 +45,8 @@ typedef struct xg_diag {
     xg_severity severity;
     xg_status status;
     const char *where; /* "file:line", "node 'conv1'", "core 0 offset 0x40", or "" */
-    const char *text;  /* one line: found, expected, remedy */
+    const char *text;  /* one line: found, expected, remedy; about 1,000 bytes at most, the middle
+                          of longer ones is left out */
 } xg_diag;
 
 typedef struct xg_ctx xg_ctx;

@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct frame {
     jmp_buf env;
@@ -74,10 +75,23 @@ void xg_ctx_no_memory(xg_ctx *c) {
     longjmp(c->top->env, 1);
 }
 
+/* Names of an input may be as long as the input: a line keeps both ends, where the meaning is. */
+static void shorten(char *s, size_t front, size_t back) {
+    static const char gap[] = " ... ";
+    size_t n = strlen(s);
+    if (n <= front + sizeof gap - 1 + back) return;
+    size_t from = n - back;
+    while (front > 0 && (s[front] & 0xc0) == 0x80) front--; /* whole UTF-8 characters */
+    while (from < n && (s[from] & 0xc0) == 0x80) from++;
+    memcpy(s + front, gap, sizeof gap - 1);
+    memmove(s + front + sizeof gap - 1, s + from, n - from + 1);
+}
+
 static void add_diag(xg_ctx *c, xg_severity sev, xg_status st, const char *where, const char *fmt,
                      va_list ap) {
-    const char *at = xg_strdup(c->own, where ? where : "");
-    char *text = xg_vstrf(c->own, fmt, ap);
+    char *at = xg_strdup(c->own, where ? where : ""), *text = xg_vstrf(c->own, fmt, ap);
+    shorten(at, 500, 200);
+    shorten(text, 700, 300);
     for (char *p = text; *p; p++) {
         /* One line whatever name of the input stands in it, and nothing that a terminal would obey.
          */

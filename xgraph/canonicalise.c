@@ -3,7 +3,7 @@
 #include <string.h>
 
 const xg_pass_desc xg_passes[] = {
-#define PASS(name, doc) {#name, xg_pass_##name, true, doc},
+#define PASS(name, doc)        {#name, xg_pass_##name, true, doc},
 #define APPROXIMATE(name, doc) {#name, xg_pass_##name, false, doc},
 #include "xgraph/passes.def"
     {NULL, NULL, false, NULL},
@@ -18,10 +18,15 @@ typedef struct namer {
     xg_map tensors, nodes;
 } namer;
 
+/* The map remembers for each name the next suffix to try: thousands of nodes may want one name. */
 static const char *claim(namer *n, xg_map *taken, const char *want) {
+    uint32_t suffix = xg_map_get(taken, want);
     const char *name = want;
-    for (uint32_t i = 1; xg_map_get(taken, name) != XG_NONE; i++)
-        name = xg_strf(n->g->arena, "%s.%u", want, i);
+    if (suffix != XG_NONE) {
+        do name = xg_strf(n->g->arena, "%s.%u", want, suffix++);
+        while (xg_map_get(taken, name) != XG_NONE);
+        xg_map_set(taken, want, suffix);
+    }
     xg_map_set(taken, name, 1);
     return name;
 }

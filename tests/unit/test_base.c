@@ -203,6 +203,22 @@ static void test_diagnostics(void **state) {
     assert_string_equal(xg_diag_at(t->c, 500)->text, "499");
 }
 
+/* A line has an end whatever the length of the names in it, and keeps its own. */
+static void test_long_diagnostics(void **state) {
+    xg_test *t = *state;
+    char name[5001];
+    memset(name, 'n', 5000);
+    name[5000] = 0;
+    for (int i = 0; i < 5000; i += 2) memcpy(name + i, "\xc3\xa4", 2);
+    xg_error(t->c, XG_INPUT, name, "no input '%s', expected another", name);
+    const xg_diag *d = xg_diag_at(t->c, 0);
+    assert_in_range(strlen(d->text), 900, 1010);
+    assert_in_range(strlen(d->where), 600, 710);
+    assert_memory_equal(d->text, "no input '\xc3\xa4", 12);
+    assert_non_null(strstr(d->text, "\xc3\xa4 ... \xc3\xa4"));
+    assert_non_null(strstr(d->text, "\xc3\xa4', expected another"));
+}
+
 static void test_status_names(void **state) {
     (void)state;
     assert_string_equal(xg_status_name(XG_OK), "OK");
@@ -549,6 +565,7 @@ int main(void) {
         TEST(test_runs_nest),
         TEST(test_no_memory_is_always_said),
         TEST(test_diagnostics),
+        TEST(test_long_diagnostics),
         TEST(test_status_names),
         TEST(test_buffers),
         TEST(test_quoting),
