@@ -144,9 +144,9 @@ static void say_who(const interpreting *p, const xg_graph *g, run_result *r) {
     bool quantised = p->machine || p->model->calibration || p->model->calibration_table;
     r->machine = xg_strf(p->k.r->arena, "the reference interpreter, %s%s",
                          p->machine ? "arithmetic of " : "",
-                         p->machine                             ? p->machine->m->name
+                         p->machine                           ? p->machine->m->name
                          : !quantised && xg_graph_is_float(g) ? "in float"
-                                                                : "arithmetic of ONNX Runtime");
+                                                              : "arithmetic of ONNX Runtime");
 }
 
 static xg_status read_model(const interpreting *p, xg_arena *a, xg_rqrec *record, xg_graph **g) {

@@ -57,13 +57,18 @@ static xg_status check_order(xg_arena *a, const xg_selection *s) {
     return st;
 }
 
-static const char *check_strategy(const xg_graph *gr, const xg_machine *m, const xg_group *g) {
+static const char *check_strategy(xg_arena *a, const xg_graph *gr, const xg_machine *m,
+                                  const xg_group *g) {
     const xg_strategy *t = &g->strategy;
     uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
-    if (t->tile_oc % unit) return "the tile's channels are no multiple of the array's";
+    if (t->tile_oc % unit)
+        return xg_strf(a, "the tile's %u channels are no multiple of the array's %u", t->tile_oc,
+                       unit);
     if (t->fold && (!xg_may_fold(gr, m, g->node[0]) || t->tile_ic))
         return "its first node cannot be folded";
-    if (t->tile_ic % m->tile.icp) return "the chunk is no multiple of the array's input channels";
+    if (t->tile_ic % m->tile.icp)
+        return xg_strf(a, "a chunk of %u is no multiple of the array's %u input channels",
+                       t->tile_ic, m->tile.icp);
     return NULL;
 }
 
@@ -74,8 +79,8 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
     const bool *may = xg_may_stay(s, m, a);
     for (uint32_t t = 0; s->on_chip && t < s->graph->tensor.n; t++)
         if (s->on_chip[t] && !may[t])
-            st = xg_error(c, XG_INPUT, xg_tensorp(s->graph, t)->name,
-                          "this tensor cannot stay on chip");
+            st = xg_error(c, XG_INPUT, s->path ? s->path : "", "tensor '%s' cannot stay on chip",
+                          xg_tensorp(s->graph, t)->name);
     for (uint32_t i = 0; i < s->group.n; i++) {
         const xg_group *g = &s->group.v[i];
         if (g->where == XG_ON_HOST) continue;
@@ -86,8 +91,10 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
         }
         if (!why) why = check_inner(s, &uses, g);
         if (!why) why = check_results(s->graph, g);
-        if (!why) why = check_strategy(s->graph, m, g);
-        if (why) st = xg_error(c, XG_INPUT, name, "group %u is not possible: %s", i, why);
+        if (!why) why = check_strategy(a, s->graph, m, g);
+        if (why)
+            st = xg_error(c, XG_INPUT, g->line ? xg_strf(a, "%s:%u", s->path, g->line) : "",
+                          "group %u with '%s' is not possible: %s", i, name, why);
     }
     return st;
 }

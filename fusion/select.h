@@ -33,6 +33,7 @@ typedef struct xg_group {
     const char *host_reason; /* why it is on the host; NULL on the accelerator */
     xg_strategy strategy;
     uint64_t cost_cycles; /* predicted */
+    uint32_t line;        /* of the .sel file that it was read from; 0: of none */
 } xg_group;
 
 typedef struct xg_selection {
@@ -40,6 +41,7 @@ typedef struct xg_selection {
     const char *strategy;   /* "layer", "greedy" ... */
     XG_VEC(xg_group) group; /* in an order in which they can run */
     const char *note;       /* value, bound, gap, or "" */
+    const char *path;       /* of the .sel file that it was read from, or NULL */
     bool *on_chip; /* [tensors] stays in the feature-map memory until its last reader; NULL: none */
     const bool *could_stay; /* [tensors] "ilp": might have stayed on chip; else NULL */
     bool solved;            /* "ilp", and value and bound are those of its 0-1 program */
@@ -88,7 +90,7 @@ XG_MUST_USE xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const c
                                          const char *text, size_t n, xg_selection *out);
 /* Legality of a selection, whoever made it: accelerator nodes that the machine runs, inner tensors
  * without readers outside their group, tile sizes that are multiples of the machine's. One error a
- * fault. */
+ * fault, with the line of a .sel file. */
 XG_MUST_USE xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machine *m);
 /* Whether the tile machine can run the node; NULL, or the reason why not (in the arena). */
 const char *xg_tile_refuses(xg_arena *a, const xg_graph *g, const xg_machine *m, uint32_t node);

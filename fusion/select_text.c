@@ -1,9 +1,4 @@
-/* The .sel form: one line a group.
- *
- *   selection "graph" strategy=greedy note="..."
- *   group 0 accel pattern="Conv+Add" nodes=["a","b"] tile=[8,56,64] chunk=0 order=map split=rows
- * fold=0 resident=0 cost=1234 group 1 host reason="..." nodes=["softmax"]
- */
+/* The .sel form: one line a group, one a tensor that stays; described in fusion/README.md. */
 #include "fusion/select.h"
 
 #include "base/text.h"
@@ -50,6 +45,17 @@ void xg_selection_print(const xg_selection *s, xg_buf *out) {
         xg_put_quoted(out, xg_tensorp(s->graph, t)->name, false);
         xg_puts(out, "\n");
     }
+}
+
+/* Every key on the line is one of those. */
+static xg_status check_keys(xg_reader *r, const char *const *known, uint32_t n) {
+    for (uint32_t i = 0; i < r->line.nitem; i++) {
+        const xg_item *it = &r->line.item[i];
+        uint32_t k = 0;
+        while (it->key && k < n && strcmp(known[k], it->key)) k++;
+        if (it->key && k == n) return xg_reader_error(r, it, "unknown field '%s='", it->key);
+    }
+    return XG_OK;
 }
 
 typedef struct parser {
@@ -125,8 +131,12 @@ static xg_status parse_group(parser *p) {
     xg_group g = {0};
     if (!number || !where)
         return xg_reader_error(p->r, NULL, "expected: group NUMBER accel|host ...");
-    xg_status st = xg_item_int(p->r, number, 0, 0, UINT32_MAX, &i);
+    static const char *const keys[] = {"pattern", "reason", "nodes", "tile",     "chunk",
+                                       "order",   "split",  "fold",  "resident", "cost"};
+    xg_status st = check_keys(p->r, keys, XG_COUNT(keys));
+    if (st == XG_OK) st = xg_item_int(p->r, number, 0, 0, UINT32_MAX, &i);
     if (st != XG_OK) return st;
+    g.line = p->r->line.number;
     if (i != p->out->group.n)
         return xg_reader_error(p->r, number, "group %lld stands where group %u is due",
                                (long long)i, p->out->group.n);
@@ -144,6 +154,8 @@ static xg_status parse_group(parser *p) {
 
 static xg_status parse_stay(parser *p) {
     const xg_item *it = xg_line_pos(&p->r->line, 1);
+    xg_status st = check_keys(p->r, NULL, 0);
+    if (st != XG_OK) return st;
     uint32_t t = it && it->natom == 1 ? xg_map_get(&p->tensors, it->atom[0]) : XG_NONE;
     if (t == XG_NONE) return xg_reader_error(p->r, it, "the graph has no such tensor");
     p->out->on_chip[t] = true;
@@ -164,7 +176,7 @@ static xg_status check_order(parser *p, const char *path) {
             for (uint32_t j = 0; j < n->nin; j++) {
                 const xg_tensor *t = xg_in(p->g, n, j);
                 if (t && t->producer != XG_NONE && !ran[t->producer])
-                    return xg_error(c, XG_INPUT, path,
+                    return xg_error(c, XG_INPUT, xg_strf(p->a, "%s:%u", path, g->line),
                                     "group %u runs before node '%s' that it reads from", i,
                                     xg_nodep(p->g, t->producer)->name);
             }
@@ -184,7 +196,7 @@ xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path, c
                 .nodes = {.arena = a},
                 .tensors = {.arena = a},
                 .seen = xg_newn(a, bool, g->node.n + 1)};
-    *out = (xg_selection){.graph = g, .strategy = "file", .note = ""};
+    *out = (xg_selection){.graph = g, .strategy = "file", .note = "", .path = path};
     for (uint32_t i = 0; i < g->node.n; i++) xg_map_set(&p.nodes, xg_nodep(g, i)->name, i);
     for (uint32_t i = 0; i < g->tensor.n; i++) xg_map_set(&p.tensors, xg_tensorp(g, i)->name, i);
     out->on_chip = xg_newn(a, bool, g->tensor.n + 1);
@@ -198,7 +210,9 @@ xg_status xg_selection_parse(xg_arena *a, const xg_graph *g, const char *path, c
         if (!head) {
             if (!xg_item_is(xg_line_pos(&r.line, 0), "selection"))
                 return xg_reader_error(&r, NULL, "expected: selection \"graph\" ...");
-            st = xg_line_str(&r, "strategy", &out->strategy);
+            static const char *const keys[] = {"strategy", "note"};
+            st = check_keys(&r, keys, XG_COUNT(keys));
+            if (st == XG_OK) st = xg_line_str(&r, "strategy", &out->strategy);
             if (st == XG_OK) st = xg_line_str(&r, "note", &out->note);
             head = true;
         } else if (xg_item_is(xg_line_pos(&r.line, 0), "group")) {
