@@ -160,6 +160,7 @@ static void search(const xg_mip *p, glp_prob *lp, const xg_mip_options *opt, xg_
     if (!relax(lp, opt->pivots, out)) return;
     if (out->feasible && (double)out->value < out->bound + 1 - 1e-3) { /* costs are integers */
         out->optimal = true;
+        out->bound = (double)out->value;
         return;
     }
     if (integral(p, lp) && take(p, lp, false, tmp, out)) {

@@ -7,7 +7,7 @@ enum {
     PIECE_NODES = 60,     /* of the search of a piece */
     PIECE_PIVOTS = 20000, /* of a piece's relaxation */
     ROUNDS = 3,           /* ways to cut that are tried, one after another */
-    STATES = 3            /* of a pair at a cut */
+    STATES = 4            /* of a pair at a cut */
 };
 /* Pivots times rows of the whole relaxation. */
 static const uint64_t WHOLE_WORK = 60000000;
@@ -99,6 +99,15 @@ static uint32_t *price_cuts(const solver *k) {
     return price;
 }
 
+/* Relaxed, groups may reach across: then a tensor may be inside one, and be nowhere. */
+static void list_states(const xg_stairs_pair *q, bool relaxed, cut *t) {
+    t->state = 0;
+    t->value[t->state++] = IN_DDR;
+    if (!q->forced) t->value[t->state++] = ON_CHIP;
+    if (q->forced || q->both || relaxed) t->value[t->state++] = ON_CHIP | IN_DDR;
+    if (relaxed) t->value[t->state++] = 0;
+}
+
 /* A cut's pair is one that reaches across no other cut. */
 static void choose_pairs(solver *k) {
     for (uint32_t i = 1; i + 1 < k->cut.n; i++) k->cut.v[i].pair = XG_NONE;
@@ -111,10 +120,7 @@ static void choose_pairs(solver *k) {
         cut *t = &k->cut.v[which];
         if (across != 1 || t->pair != XG_NONE) continue;
         t->pair = p;
-        t->state = 0;
-        t->value[t->state++] = IN_DDR;
-        if (!q->forced) t->value[t->state++] = ON_CHIP;
-        if (q->forced || q->both) t->value[t->state++] = ON_CHIP | IN_DDR;
+        list_states(q, false, t);
     }
     for (uint32_t i = 1; i + 1 < k->cut.n; i++)
         if (k->cut.v[i].pair == XG_NONE) k->cut.v[i].state = 1;
@@ -323,6 +329,9 @@ static xg_status improve(solver *k, uint32_t round, int64_t *value) {
 static xg_status raise_bound(solver *k, double *bound) {
     joint(*table)[STATES];
     k->relaxed = true;
+    for (uint32_t i = 0; i < k->cut.n; i++)
+        if (k->cut.v[i].pair != XG_NONE)
+            list_states(&k->s->pair.v[k->cut.v[i].pair], true, &k->cut.v[i]);
     xg_status st = join_pieces(k, &table);
     k->relaxed = false;
     if (st != XG_OK) return st;
