@@ -152,10 +152,20 @@ static const char *check_concat(const asker *k) {
     return NULL;
 }
 
+/* The slice that a tensor is, seen through Reshapes; NULL when it is none. */
+static const xg_node *slice_behind(const asker *k, const xg_tensor *t) {
+    const xg_node *n = t->producer == XG_NONE ? NULL : xg_nodep(k->g, t->producer);
+    while (n && n->op == XG_OP_Reshape) {
+        uint32_t before = xg_in(k->g, n, 0)->producer;
+        n = before == XG_NONE ? NULL : xg_nodep(k->g, before);
+    }
+    return n && n->op == XG_OP_Slice ? n : NULL;
+}
+
 /* A slice whose bytes follow each other in its input, which no other slice made. */
 static bool in_one_piece(const asker *k, const xg_node *slice) {
     const xg_tensor *x = xg_in(k->g, slice, 0), *y = xg_out(k->g, slice, 0);
-    if (x->producer != XG_NONE && xg_nodep(k->g, x->producer)->op == XG_OP_Slice) return false;
+    if (slice_behind(k, x)) return false;
     bool cut = false; /* on an axis further left: then the ones behind must be whole */
     for (uint32_t i = 1; i < x->rank; i++) {
         if (cut && y->dim[i] != x->dim[i]) return false;
@@ -173,11 +183,10 @@ static const char *check_view(const asker *k) {
     if (x->data) return "its input is constant";
     if (!xg_quant_equal(x->quant, y->quant)) return "the scales differ";
     if (k->n->op == XG_OP_Reshape) {
-        const xg_node *before = x->producer == XG_NONE ? NULL : xg_nodep(k->g, x->producer);
+        const xg_node *slice = slice_behind(k, x);
         if (a[0] != b[0]) return "it moves elements between images";
-        return before && before->op == XG_OP_Slice && !in_one_piece(k, before)
-                   ? "it reshapes a slice"
-                   : NULL;
+        bool apart = slice && memcmp(a, b, sizeof a) && !in_one_piece(k, slice);
+        return apart ? "it reshapes a slice" : NULL;
     }
     const xg_attr *steps = xg_attr_of(k->n, XG_ATTR_steps);
     for (uint32_t i = 0; i < x->rank; i++)

@@ -163,6 +163,15 @@ static edge window_edge(uint32_t o0, int32_t stride, int32_t pad, uint32_t have1
     return r;
 }
 
+/* The same for `outs` outputs of a convolution. Where all of them lie in the padding behind the
+ * input, its last element is named, so far ahead that no window reaches it. */
+static edge conv_edge(uint32_t o0, uint32_t outs, int32_t k, int32_t stride, int32_t dilation,
+                      int32_t pad, uint32_t have1) {
+    edge r = window_edge(o0, stride, pad, have1);
+    if (r.existing > 0) return r;
+    return (edge){have1 - 1, (outs - 1) * (uint32_t)stride + (uint32_t)((k - 1) * dilation) + 1, 1};
+}
+
 static void limits(const xg_node *n, int32_t *lo, int32_t *hi) {
     *lo = (int32_t)xg_max(xg_ai(n, XG_ATTR_lo), -128);
     *hi = (int32_t)xg_min(xg_ai(n, XG_ATTR_hi), 127);
@@ -215,7 +224,8 @@ static void conv_rows(emitter *e, const xg_task *t, uint32_t h, uint32_t rows, u
     uint32_t ocp = e->m->tile.ocp, icp = e->m->tile.icp, c = t->s.c0 + gi * ocp,
              cols = t->s.w1 - t->s.w0;
     uint32_t icw = (uint32_t)xg_ceil_div(t->i1 - t->i0, icp);
-    edge v = window_edge(h, w.sh, w.pt, ib->s.h1), u = window_edge(t->s.w0, w.sw, w.pl, ib->s.w1);
+    edge v = conv_edge(h, rows, w.kh, w.sh, w.dh, w.pt, ib->s.h1),
+         u = conv_edge(t->s.w0, cols, w.kw, w.sw, w.dw, w.pl, ib->s.w1);
     if (ib->fold) { /* its columns are those of the output */
         u = (edge){t->s.w0, 0, ib->s.w1 - t->s.w0};
         w.kw = 1;
@@ -255,8 +265,8 @@ static xg_status emit_depthwise(emitter *e, const xg_task *t) {
     const xg_buffer *ib = buffer(e, t->in), *ob = buffer(e, t->out);
     xg_window w = xg_node_window(n);
     xg_status st = conv_init(e, t, XG_T_DWINIT);
-    edge v = window_edge(t->s.h0, w.sh, w.pt, ib->s.h1),
-         u = window_edge(t->s.w0, w.sw, w.pl, ib->s.w1);
+    edge v = conv_edge(t->s.h0, t->s.h1 - t->s.h0, w.kh, w.sh, w.dh, w.pt, ib->s.h1),
+         u = conv_edge(t->s.w0, t->s.w1 - t->s.w0, w.kw, w.sw, w.dw, w.pl, ib->s.w1);
     xg_inst in = {.op = XG_T_DWCONV};
     SET(in, DWCONV, in_addr, view_addr(e, ib, u.first, t->s.c0));
     SET(in, DWCONV, in_row0, v.first - ib->s.h0), SET(in, DWCONV, pad_top, v.pad),

@@ -226,6 +226,13 @@ static void place_views(place_ctx *c) {
         const xg_tensor *x = xg_in(c->g, n, 0), *y = xg_out(c->g, n, 0);
         const xg_place px = c->p->place[n->in[0]].place;
         xg_place *py = &c->p->place[n->out[0]].place;
+        int64_t dx[4], dy[4];
+        xg_dims4(x, dx);
+        xg_dims4(y, dy);
+        if (n->op == XG_OP_Reshape && !memcmp(dx, dy, sizeof dx)) { /* a slice stays one */
+            *py = px;
+            continue;
+        }
         if (n->op == XG_OP_Reshape) {
             dense_place(y, py, px.region, px.addr, px.image_step);
             continue;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The value by the interpreter, for f32 operators that const_eval does not know. */
+/* The value by the interpreter, for operators that const_eval does not know. */
 static void *interpret(xg_rw *r, uint32_t node) {
     xg_values v;
     xg_values_init(&v, r->g, r->tmp);
@@ -21,7 +21,7 @@ static bool fold(xg_rw *r, uint32_t node) {
     /* Dequantize of weights is how a model says that they are integers: it stays for absorb_qdq. */
     if (n->op == XG_OP_Dequantize || y->is_output || !xg_const_inputs(r->g, n)) return false;
     void *data = xg_const_eval(r->a, r->g, n);
-    if (!data && y->dtype == XG_F32) data = interpret(r, node);
+    if (!data && !y->quant) data = interpret(r, node);
     if (!data) return false;
     uint32_t t = xg_rw_const(r, y->name, y->dtype, y->rank, y->dim, data, y->quant);
     return xg_rw_replace(r, xg_rw_out(r, node), t);

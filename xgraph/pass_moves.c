@@ -78,6 +78,17 @@ static int32_t *node_map(xg_rw *r, const xg_node *n) {
 
 /* ---- the chain ---- */
 
+/* A slice that leaves out channels in between, or runs backwards: addressing cannot. */
+static bool picks(const xg_node *n) {
+    if (n->op != XG_OP_Slice) return false;
+    const xg_attr *step = xg_attr_of(n, XG_ATTR_steps), *dim = xg_attr_of(n, XG_ATTR_shape);
+    bool picks = false;
+    for (uint32_t i = 0; i < step->n; i++)
+        picks =
+            picks || (dim->is[i] > 1 && (step->is[i] < 1 || (i + 1 == step->n && step->is[i] > 1)));
+    return picks;
+}
+
 /* Follows y back by one node; false when there is none to follow. */
 static bool step_back(xg_rw *r, chain *c, bool *heavy) {
     const xg_node *n = xg_rw_made_by(r, c->x, XG_OP_COUNT);
@@ -87,7 +98,7 @@ static bool step_back(xg_rw *r, chain *c, bool *heavy) {
         !xg_quant_equal(in->quant, r->g->tensor.v[c->y].quant))
         return false;
     if (c->x != c->y) c->alone = c->alone && xg_rw_uses(r, c->x) == 1;
-    *heavy = *heavy || n->op == XG_OP_Transpose || n->op == XG_OP_Gather;
+    *heavy = *heavy || n->op == XG_OP_Transpose || n->op == XG_OP_Gather || picks(n);
     if (n->op != XG_OP_Reshape) {
         const int32_t *map = node_map(r, n);
         int64_t elems = xg_tensor_elems(&r->g->tensor.v[c->y]);
@@ -362,9 +373,17 @@ static bool any_chain(xg_rw *r, uint32_t node) {
     return rewrite_chain(r, node, false);
 }
 
+static xg_status rewrite_chains(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
+    xg_status st = xg_rw_run(c, g, p, (const xg_rule_fn[]){whole_chain, NULL});
+    return st ? st : xg_rw_run(c, g, p, (const xg_rule_fn[]){any_chain, NULL});
+}
+
+/* A chain that is gone no longer holds up the Transposes before it: they move on, and meet others.
+ */
 xg_status xg_pass_moves(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
-    xg_status st = xg_rw_run(c, g, p, (const xg_rule_fn[]){before_dequantize, NULL});
-    if (!st) st = xg_rw_run(c, g, p, (const xg_rule_fn[]){whole_chain, NULL});
-    if (!st) st = xg_rw_run(c, g, p, (const xg_rule_fn[]){any_chain, NULL});
+    xg_status st = rewrite_chains(c, g, p);
+    if (!st) st = xg_pass_sink_transposes(c, g, p);
+    if (!st) st = xg_rw_run(c, g, p, (const xg_rule_fn[]){before_dequantize, NULL});
+    if (!st) st = rewrite_chains(c, g, p);
     return st ? st : xg_pass_remove_identity(c, g, p);
 }

@@ -1,7 +1,7 @@
 #include "xgraph/pass.h"
 
-/* ReduceMean over axes 1 and 2 of four axes (NHWC), 2 and 3 (a map that stayed NCHW), or axis 1 of
- * three ([N,L,C] as [N,1,L,C]): one AvgPool. */
+/* ReduceMean or ReduceMax over axes 1 and 2 of four axes (NHWC), 2 and 3 (a map that stayed NCHW),
+ * or axis 1 of three ([N,L,C] as [N,1,L,C]): one pool. */
 typedef enum lie { NO_MAP, NHWC, NCHW, LINE } lie;
 
 static lie how_it_lies(const xg_tensor *x, const xg_attr *axes) {
@@ -14,7 +14,8 @@ static lie how_it_lies(const xg_tensor *x, const xg_attr *axes) {
 static bool to_pool(xg_rw *r, uint32_t node) {
     static const int64_t to_nhwc[4] = {0, 2, 3, 1};
     const xg_node *n = xg_nodep(r->g, node);
-    if (n->op != XG_OP_ReduceMean) return false;
+    if (n->op != XG_OP_ReduceMean && n->op != XG_OP_ReduceMax) return false;
+    xg_op kind = n->op == XG_OP_ReduceMax ? XG_OP_MaxPool : XG_OP_AvgPool;
     const xg_tensor *x = xg_in(r->g, n, 0);
     lie how = how_it_lies(x, xg_attr_of(n, XG_ATTR_axes));
     if (how == NO_MAP) return false;
@@ -24,7 +25,7 @@ static bool to_pool(xg_rw *r, uint32_t node) {
     if (how == LINE) in = xg_rw_reshape(r, node, in, line, 4);
     if (how == NCHW) in = xg_rw_transpose(r, node, in, to_nhwc);
     if (in == XG_NONE) return false;
-    uint32_t pool = xg_rw_add(r, XG_OP_AvgPool, node, &in, 1);
+    uint32_t pool = xg_rw_add(r, kind, node, &in, 1);
     xg_rw_copy_attrs(r, node, pool);
     xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_h, r->g->tensor.v[in].dim[1]);
     xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_w, r->g->tensor.v[in].dim[2]);

@@ -143,8 +143,8 @@ static inline void m_ints(model *m, Xgonnx__Node *n, const char *name, size_t co
     a->ints = xg_memdup(m->t->a, v, count * sizeof *v);
 }
 
-/* Imports the model; its status, diagnostics in the test's context. */
-static inline xg_status m_import(model *m, xg_graph **g) {
+/* Writes the model to a new file, whose name it puts in the place of path's XXXXXX.onnx. */
+static inline void m_write(model *m, char *path) {
     Xgonnx__Model whole;
     Xgonnx__OperatorSetId set, *sets[1] = {&set};
     xgonnx__model__init(&whole);
@@ -161,11 +161,16 @@ static inline xg_status m_import(model *m, xg_graph **g) {
     size_t n = xgonnx__model__get_packed_size(&whole);
     uint8_t *bytes = xg_alloc(m->t->a, n);
     xgonnx__model__pack(&whole, bytes);
-    char path[] = "xgc-test-XXXXXX.onnx";
     int fd = mkstemps(path, 5);
     assert_true(fd >= 0);
     assert_true(write(fd, bytes, n) == (ssize_t)n);
     close(fd);
+}
+
+/* Imports the model; its status, diagnostics in the test's context. */
+static inline xg_status m_import(model *m, xg_graph **g) {
+    char path[] = "xgc-test-XXXXXX.onnx";
+    m_write(m, path);
     const xg_import_options on = {.external_data = true};
     xg_status st = xg_import_onnx(m->t->a, path, &on, g);
     unlink(path);
