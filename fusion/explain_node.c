@@ -11,17 +11,14 @@ static const char *digits(const teller *t, int64_t v) {
 const char *xg_dearer(const teller *t, const cover *x) {
     int64_t cycles = (int64_t)x->cycles - (int64_t)t->best.cycles, value = x->value - t->best.value;
     double share = 100.0 * (double)cycles / (double)(t->best.cycles ? t->best.cycles : 1);
-    /* Groups that are left out need no room set aside for them. */
-    const char *why = value < 0
-                          ? "; without the other candidates the program counts room less cautiously"
-                          : "; but the DDR is busy for longer";
     if (!value) return "ties with the best";
     if (cycles > 0)
         return xg_strf(t->a, "%s cycles (%.2f %%) more than the best%s", digits(t, cycles), share,
                        value < 0 ? "; the DDR is busy for less" : "");
     if (cycles < 0)
         return xg_strf(t->a, "%s cycles (%.2f %%) less than the best%s", digits(t, -cycles), -share,
-                       why);
+                       value < 0 ? " (within the solver's gap)"
+                                 : "; but the DDR is busy for longer");
     return xg_strf(t->a, "as fast as the best, the DDR is busy for %s cycles %s",
                    digits(t, value > 0 ? value : -value), value > 0 ? "more" : "less");
 }
