@@ -10,20 +10,21 @@ enum { MARKED = 3 };
 
 /* ---- the layers that cost most ---- */
 
-static double cost(const xg_quant_row *r) {
-    return isnan(r->own_db) ? r->sqnr_db : r->own_db;
+/* Rows that are ranked: layers that an option may name, and of which it is known what they lose by
+ * themselves. Conversions at the borders are nobody's choice. */
+static bool is_ranked(const xg_quant_row *r) {
+    return r->op && r->known && strcmp(r->op, "Quantize") != 0 && isfinite(r->own_db);
 }
 
-/* A layer's place among those that lose most by themselves, 1 = worst; 0: not among the first.
- * Conversions at the borders are nobody's choice. */
+/* A layer's place among those that lose most by themselves, 1 = worst; 0: not among the first. */
 static uint32_t place(const xg_quant_report *q, uint32_t i) {
     const xg_quant_row *row = &q->row.v[i];
-    if (!row->op || !strcmp(row->op, "Quantize") || isnan(cost(row)) || isinf(cost(row))) return 0;
+    if (!is_ranked(row)) return 0;
     uint32_t before = 0;
     for (uint32_t k = 0; k < q->row.n; k++) {
         const xg_quant_row *other = &q->row.v[k];
-        if (!other->op || !strcmp(other->op, "Quantize")) continue;
-        before += cost(other) < cost(row) || (cost(other) == cost(row) && k < i);
+        if (!is_ranked(other)) continue;
+        before += other->own_db < row->own_db || (other->own_db == row->own_db && k < i);
     }
     return before < MARKED ? before + 1 : 0;
 }
@@ -73,6 +74,25 @@ static void text_head(const quantize_result *r, xg_buf *out) {
                 r->report.corrected);
 }
 
+enum { LOW_DB = 20 };
+#define LOW_COSINE 0.99
+
+static bool any_output_is_low(const xg_quant_report *q) {
+    for (uint32_t i = 0; i < q->output.n; i++)
+        if (q->output.v[i].cosine < LOW_COSINE) return true;
+    return false;
+}
+
+static void text_worst(const quantize_result *r, xg_buf *out) {
+    const xg_quant_row *w = worst(&r->report);
+    if (!w || (w->own_db >= LOW_DB && !any_output_is_low(&r->report))) return;
+    xg_putf(out, "'%s' loses most by itself (%.1f dB)", w->node, w->own_db);
+    if (r->front.was_float)
+        xg_putf(out, "; to hold it in 16 bits: --keep-int16 '%s', in float: --keep-float '%s'",
+                w->node, w->node);
+    xg_puts(out, "\n");
+}
+
 static void text(const quantize_result *r, xg_buf *out) {
     text_head(r, out);
     xg_putf(out, "compared    %" PRIu64 " set%s of inputs\n\n", r->compared,
@@ -84,11 +104,7 @@ static void text(const quantize_result *r, xg_buf *out) {
         xg_putf(out, "output '%s': cosine %.6f, SQNR ", o->name, o->cosine);
         xg_putf(out, isinf(o->sqnr_db) ? "exact\n" : "%.1f dB\n", o->sqnr_db);
     }
-    const xg_quant_row *w = worst(&r->report);
-    if (w && cost(w) < 20)
-        xg_putf(out, "'%s' loses most by itself (%.1f dB)%s%s\n", w->node, cost(w),
-                r->front.was_float ? "; to leave it in float: --keep-float " : "",
-                r->front.was_float ? w->node : "");
+    text_worst(r, out);
     if (r->images)
         xg_putf(out, "accuracy    %s %.2f %%, quantised %.2f %% of %" PRIu64 " images\n",
                 r->front.was_float ? "float" : "as given", percent(r->right_before, r->images),
@@ -135,6 +151,7 @@ static void json(const quantize_result *r, xg_buf *out) {
     xg_json_kint(&j, "sets_compared", (int64_t)r->compared);
     json_rows(r, &j);
     const xg_quant_row *w = worst(&r->report);
+    xg_json_kbool(&j, "low", any_output_is_low(&r->report) || (w && w->own_db < LOW_DB));
     if (w) xg_json_kstr(&j, "loses_most", w->node);
     if (r->images) {
         xg_json_kint(&j, "images", (int64_t)r->images);

@@ -30,7 +30,8 @@ const char *xg_calib_method_name(xg_calib_method m) {
 
 /* A NaN makes the range NaN, which the quantiser refuses by the tensor's name. */
 static void widen(xg_range *r, const float *v, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n && !isnan(r->min); i++) {
+        if (isnan(v[i])) r->min = r->max = v[i];
         if (!(v[i] >= r->min)) r->min = v[i];
         if (!(v[i] <= r->max)) r->max = v[i];
     }

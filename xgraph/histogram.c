@@ -24,8 +24,10 @@ static bool fits(int e, double most) {
     return most < ldexp(HALF, e);
 }
 
+/* One NaN makes both ends NaN, for good. */
 static void span(xg_histogram *h, const float *v, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n && !isnan(h->min); i++) {
+        if (isnan(v[i])) h->min = h->max = v[i];
         if (!(v[i] >= h->min)) h->min = v[i];
         if (!(v[i] <= h->max)) h->max = v[i];
     }
@@ -190,7 +192,7 @@ static void search(const choice *c, cost_fn cost, double *lo, double *hi) {
 static void percentile_ends(const choice *c, double percentile, double *lo, double *hi) {
     uint64_t all = c->h->zeros, below = 0, above = 0;
     for (int i = c->first; i <= c->last; i++) all += c->h->bin[HALF + i];
-    double allowed = (double)all * (1 - percentile / 100);
+    double allowed = floor((double)all * (100 - percentile) / 100 + 1e-6);
     *lo = c->min;
     *hi = c->max;
     for (int i = c->first; i < 0; i++) {

@@ -112,6 +112,7 @@ typedef struct xg_quant_row {
     double sqnr_db; /* of the node's output against the graph before, on given inputs; NAN when not
                        measured */
     const char *op; /* NULL in rows of xg_quant_measure */
+    bool known;     /* the graph before has a node of that name, which options may name */
     double own_db; /* the same when the node's inputs are exact but for their own rounding; NAN when
                       not measured */
 } xg_quant_row;

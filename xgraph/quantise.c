@@ -139,11 +139,47 @@ static xg_status mark_named(work *w, const char *const *name, uint32_t n, const 
     return XG_OK;
 }
 
-/* A table would only cost accuracy when everything behind it is float anyway. */
-static bool only_float_reads(const work *w, uint32_t tensor) {
+/* Operators that only move elements. */
+static bool moves(uint16_t op) {
+    switch (op) {
+    case XG_OP_Concat:
+    case XG_OP_Slice:
+    case XG_OP_Reshape:
+    case XG_OP_Transpose:
+    case XG_OP_Gather:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* True when no integer operator needs the tensor: all readers are float, or part of the tail. */
+static bool only_float_reads(const work *w, const bool *tail, uint32_t tensor) {
     for (uint32_t u = w->uses.first[tensor]; u < w->uses.first[tensor + 1]; u++)
-        if (w->integer[w->uses.node[u]]) return false;
+        if (w->integer[w->uses.node[u]] && !tail[w->uses.node[u]]) return false;
     return true;
+}
+
+static bool reads_float(const work *w, const xg_node *n) {
+    for (uint32_t k = 0; k < data_inputs(n); k++) {
+        uint32_t p = xg_in(w->g, n, k)->producer;
+        if (p != XG_NONE && !w->integer[p]) return true;
+    }
+    return false;
+}
+
+/* A table would only cost accuracy when everything behind it is float anyway, movement to the
+ * outputs included: sigmoids at the end of a detector keep their small probabilities. */
+static void leave_tail_in_float(work *w) {
+    bool *tail = xg_newn(w->arena, bool, w->g->node.n);
+    for (uint32_t i = w->g->node.n; i-- > 0;) {
+        const xg_node *n = xg_nodep(w->g, i);
+        if (!w->integer[i] || !only_float_reads(w, tail, n->out[0])) continue;
+        if (is_unary(n->op)) w->integer[i] = false;
+        tail[i] = moves(n->op);
+    }
+    for (uint32_t i = 0; i < w->g->node.n; i++)
+        if (tail[i] && reads_float(w, xg_nodep(w->g, i))) w->integer[i] = false;
 }
 
 /* A Dequantize whose integer input can be read directly counts as integer, so that a partly
@@ -159,11 +195,7 @@ static void decide(work *w) {
         const xg_node *n = xg_nodep(w->g, i);
         w->integer[i] = !w->kept[i] && (is_float_conv(w->g, n) || follows(w, n) || is_entry(w, n));
     }
-    for (uint32_t i = w->g->node.n; i-- > 0;) {
-        const xg_node *n = xg_nodep(w->g, i);
-        if (w->integer[i] && is_unary(n->op) && only_float_reads(w, n->out[0]))
-            w->integer[i] = false;
-    }
+    leave_tail_in_float(w);
     for (uint32_t i = 0; i < w->g->node.n; i++)
         if (is_entry(w, xg_nodep(w->g, i))) w->integer[i] = false;
 }

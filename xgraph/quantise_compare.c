@@ -162,11 +162,15 @@ static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *s
 /* ---- the whole ---- */
 
 static void report_rows(const work *w, xg_arena *a, xg_quant_report *report) {
+    xg_map known = {.arena = w->tmp};
+    for (uint32_t i = 0; i < w->before->node.n; i++)
+        xg_map_set(&known, xg_nodep(w->before, i)->name, i);
     for (uint32_t i = 0; i < w->after->node.n; i++) {
         const xg_node *n = xg_nodep(w->after, i);
         if (!is_row(w, n)) continue;
         xg_quant_row row = {.node = xg_strdup(a, n->name),
                             .op = xg_ops[n->op].name,
+                            .known = xg_map_get(&known, n->name) != XG_NONE,
                             .sqnr_db = sqnr(&w->all[i]),
                             .own_db = sqnr(&w->own[i])};
         xg_push(a, &report->row, row);

@@ -3,10 +3,12 @@
 #
 #   tests/bench/quantiser.sh XGC [MODELS [NAME ...]]
 #
-# XGC is the command. MODELS (default: $XGC_MODELS) has a folder a model and _data with samples. TARGETS names what
-# models are quantised for (default "profile:ort machine:edge profile:dpu"). Models whose outputs stay below cosine
-# 0.99 on profile ort are tried again with the worst layer kept in float.
-set -u
+# XGC is the command. MODELS (default: $XGC_MODELS) has a folder a model, manifest.json, and _data with samples. TARGETS
+# names what models are quantised for (default "profile:ort machine:edge profile:dpu"). Where an output stays below cosine
+# 0.99 on profile ort, the layer that the report names is kept in 16 bits, then in float, then all nodes in 16 bits.
+# One CSV row a run on standard output: model, inputs, target, options, least cosine and SQNR over the outputs, accuracy
+# before and after, the worst layer and its SQNR by itself.
+set -uo pipefail
 xgc=$1
 models=${2:-${XGC_MODELS:-}}
 [ -d "$models" ] || { echo "skipped: no models (XGC_MODELS)"; exit 0; }
@@ -17,21 +19,31 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 python3 "$here/quantiser_data.py" "$models" "$dir" || exit 1
 
-# Where a model's example inputs come from, and labels if there are any. How pixels become numbers is each model's own.
+# What a model is calibrated with, in words, then the options: real samples of its own kind, pictures of another kind
+# (CIFAR-10, enlarged), or random numbers. How pixels become numbers is each model's own. Labels where there are some.
 inputs_of() {
     local imagenet="--mean 123.675,116.28,103.53 --std 58.395,57.12,57.375" unit="--mean 127.5 --std 127.5"
+    local png="--calib $dir/png"
     case $1 in
-    mnist8_cntk) echo "--calib $dir/mnist.npy --input $dir/mnist.npy --labels $dir/mnist_labels.npy" ;;
-    mnist*) echo "--calib $dir/digits --mean 33.3 --std 78.6" ;;
-    tfl_mlperf_ic*) echo "--calib $dir/cifar.npy --input $dir/cifar.npy --labels $dir/cifar_labels.npy" ;;
-    mlperf_resnet8*) echo "--calib $dir/cifar.npy --input $dir/cifar.npy --labels $dir/cifar_labels.npy" ;;
-    tfl_mlperf_kws*) echo "--calib $dir/kws.npy --input $dir/kws.npy --labels $dir/kws_labels.npy" ;;
-    cct2_32) echo "--calib $models/cct2_32/data/inputs.npz" ;;
-    mobilenetv2_12_int8 | light_*) echo "--calib $dir/png $imagenet" ;;
-    ppocr* | rfb320* | mobilenetv2_035*) echo "--calib $dir/png $unit" ;;
-    yunet* | yolox* | fastestdet* | retinaface*) echo "--calib $dir/png --mean 0 --std 1" ;;
-    superres* | selfie* | *vww* | *mobilenet* | *person* | squeezenet10*) echo "--calib $dir/png" ;;
-    *) echo "--calib random:1" ;;
+    mnist8_cntk) echo "MNIST|--calib $dir/mnist64.npy --input $dir/mnist.npy --labels $dir/mnist_labels.npy" ;;
+    mnist*) echo "MNIST|--calib $dir/digits --mean 33.3 --std 78.6" ;;
+    tfl_mlperf_ic* | mlperf_resnet8*)
+        echo "CIFAR-10|--calib $dir/cifar.npy --input $dir/cifar.npy --labels $dir/cifar_labels.npy" ;;
+    tfl_mlperf_kws*) echo "own features|--calib $dir/kws64.npy --input $dir/kws.npy --labels $dir/kws_labels.npy" ;;
+    micro_kws*) echo "random 0..26|--calib $dir/micro_kws.npy" ;;
+    cct2_32) echo "one of its own|--calib $models/cct2_32/data/inputs.npz" ;;
+    superres_sub*) echo "one of its own|--calib $models/superres_sub_pixel/data/test_data_set_0/input_0.pb" ;;
+    superres_op15) echo "pictures|--calib $dir/png1 --mean 0 --std 255" ;;
+    ppocr_cls*) echo "pictures|$png $unit --shape x=1x3x48x192" ;;
+    ppocr_det*) echo "pictures|--calib $dir/png4 $imagenet --shape x=1x3x320x320" ;;
+    teams_seg) echo "random|--calib random:1 --shape bgrm=1x4x128x128" ;;
+    light_*) echo "random, random weights|--calib random:1 --random-weights" ;;
+    rfb320* | mobilenetv2_035* | *vww* | mlperf_mobilenet*) echo "pictures|$png $unit" ;;
+    yunet* | yolox*) echo "pictures|--calib $dir/png4 --mean 0 --std 1" ;;
+    fastestdet*) echo "pictures|--calib $dir/png4" ;;
+    squeezenet10*) echo "pictures|--calib $dir/png4 --mean 0 --std 1" ;;
+    selfie*) echo "pictures|$png" ;;
+    *) echo "random|--calib random:1" ;;
     esac
 }
 
@@ -43,32 +55,37 @@ cos = min((o["cosine"] for o in outs if o["cosine"] is not None), default=float(
 db = min((o["sqnr_db"] if o["sqnr_db"] is not None else 99.9 for o in outs), default=float("nan"))
 worst = r.get("loses_most", "-")
 own = [x["alone_db"] for x in r["layers"] if x["node"] == worst and x["alone_db"] is not None]
-right = ""
+right = "-|-"
 if "images" in r:
-    right = "%.1f -> %.1f %%" % (100 * r["right_before"] / r["images"], 100 * r["right_after"] / r["images"])
-print("%.5f|%.1f|%s|%s|%s" % (cos, db, right, "%.1f" % own[0] if own else "-", worst))'
+    right = "%.1f|%.1f" % (100 * r["right_before"] / r["images"], 100 * r["right_after"] / r["images"])
+print("%.5f|%.1f|%s|%s|%s" % (cos, db, right, worst, "%.1f" % own[0] if own else "-"))'
 
-row() { printf '%-28s %-8s %9s %6s %16s %6s  %s\n' "$@"; }
+row() {
+    local IFS='|'
+    echo "$*" | sed 's/,/;/g; s/|/,/g'
+}
 
-# judge MODEL TARGET EXTRA...: one row; the cosine is left in $cosine, the worst layer in $worst.
+# judge MODEL TARGET OPTION...: one row; the cosine is left in $cosine, the worst layer in $worst.
 judge() {
-    local name=$1 target=$2 file args fields
+    local name=$1 target=$2 file args fields words
     shift 2
     file=$(ls "$models/$name"/*.onnx | head -1)
-    read -ra args <<<"$(inputs_of "$name")"
-    case $name in light_*) args+=(--random-weights) ;; esac
-    if ! "$xgc" quantize "$file" "--${target%%:*}" "${target#*:}" "${args[@]}" "$@" --samples 8 --json \
+    words=$(inputs_of "$name")
+    read -ra args <<<"${words#*|}"
+    cosine=refused worst=
+    if ! "$xgc" quantize "$file" "--${target%%:*}" "${target#*:}" "${args[@]}" "$@" --samples 4 --json \
         >"$dir/json" 2>"$dir/err"; then
-        cosine=refused worst=
-        row "$name" "${target#*:}" refused "" "" "" "$(head -1 "$dir/err" | cut -c1-90)"
+        row "$name" "${words%%|*}" "${target#*:}" "$*" refused "$(head -1 "$dir/err" | cut -c1-160)"
         return
     fi
     IFS='|' read -ra fields <<<"$(python3 -c "$summary" <"$dir/json")"
     cosine=${fields[0]} worst=${fields[4]}
-    row "$name" "${target#*:}" "$cosine" "${fields[1]}" "${fields[2]}" "${fields[3]}" "$worst ${*}"
+    row "$name" "${words%%|*}" "${target#*:}" "$*" "${fields[@]}"
 }
 
-row model target cosine dB "accuracy" "alone" "loses most by itself"
+below() { awk "BEGIN { exit !($cosine < 0.99) }"; }
+
+row model inputs target options cosine sqnr_db accuracy_float accuracy_quantised loses_most alone_db
 low=0 all=0
 names=("$@")
 if [ ${#names[@]} = 0 ]; then
@@ -83,10 +100,12 @@ for name in "${names[@]}"; do
         [ "$target" = profile:ort ] || continue
         all=$((all + 1))
         [ "$cosine" = refused ] && continue
-        if awk "BEGIN { exit !($cosine < 0.99) }"; then
-            low=$((low + 1))
-            [ -n "$worst" ] && judge "$name" "$target" --keep-float "$worst"
-        fi
+        below || continue
+        low=$((low + 1))
+        layer=$worst
+        judge "$name" "$target" --keep-int16 "$layer"
+        below && judge "$name" "$target" --keep-float "$layer"
+        below && judge "$name" "$target" --keep-int16 '*'
     done
 done
-echo "$low of $all models below cosine 0.99 on profile ort"
+echo "$low of $all models below cosine 0.99 on profile ort" >&2

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Example inputs for quantiser.sh, from the published samples in MODELS/_data: quantiser_data.py MODELS FOLDER
 
-Writes png/ (48 CIFAR-10 images), cifar.npy and cifar_labels.npy (100 images, values 0..255), mnist.npy and
-mnist_labels.npy (1,000 digits, 0..255), digits/ (64 of them as PNG), kws.npy and kws_labels.npy (1,000 keyword features as real numbers).
+Writes png/, png4/, png1/ (16, 4 and 1 CIFAR-10 images), cifar.npy and cifar_labels.npy (100 images, values 0..255), mnist.npy,
+mnist64.npy and mnist_labels.npy (1,000 and 64 digits, 0..255), digits/ (64 of them as PNG), kws.npy, kws64.npy and
+kws_labels.npy (1,000 and 64 keyword features as real numbers), micro_kws.npy (16 sets of random numbers in the range that
+model's quantised twin expects).
 """
 import gzip
 import os
+import random
 import struct
 import sys
 import zipfile
@@ -36,15 +39,18 @@ def write_png(path, width, height, pixels):
 
 
 def cifar(data, folder):
-    os.makedirs(os.path.join(folder, 'png'), exist_ok=True)
+    folders = {'png': 16, 'png4': 4, 'png1': 1}
+    for name in folders:
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
     values, labels = [], []
     with open(os.path.join(data, 'cifar10_100.csv')) as f:
         for n, line in enumerate(f):
             row = [int(v) for v in line.split(',')]
             labels.append(row[0])
             pixels = row[1:]
-            if n < 48:
-                write_png(os.path.join(folder, 'png', '%03d.png' % n), 32, 32, bytes(pixels))
+            for name, count in folders.items():
+                if n < count:
+                    write_png(os.path.join(folder, name, '%03d.png' % n), 32, 32, bytes(pixels))
             for c in range(3):
                 values += [float(v) for v in pixels[c::3]]
     write_npy(os.path.join(folder, 'cifar.npy'), '<f4', (len(labels), 3, 32, 32), values)
@@ -56,7 +62,9 @@ def mnist(data, folder, count=1000):
         pixels = f.read()[16:16 + 784 * count]
     with gzip.open(os.path.join(data, 't10k-labels-idx1-ubyte.gz')) as f:
         labels = f.read()[8:8 + count]
-    write_npy(os.path.join(folder, 'mnist.npy'), '<f4', (count, 1, 28, 28), [float(v) for v in pixels])
+    values = [float(v) for v in pixels]
+    write_npy(os.path.join(folder, 'mnist.npy'), '<f4', (count, 1, 28, 28), values)
+    write_npy(os.path.join(folder, 'mnist64.npy'), '<f4', (64, 1, 28, 28), values[:64 * 784])
     os.makedirs(os.path.join(folder, 'digits'), exist_ok=True)
     for n in range(64):
         write_png(os.path.join(folder, 'digits', '%03d.png' % n), 28, 28, pixels[784 * n:784 * (n + 1)])
@@ -73,13 +81,20 @@ def kws(data, folder):
     x = x[10 + struct.unpack('<H', x[8:10])[0]:]
     y = y[10 + struct.unpack('<H', y[8:10])[0]:]
     codes = struct.unpack('%db' % len(x), x)
-    write_npy(os.path.join(folder, 'kws.npy'), '<f4', (len(x) // 490, 1, 49, 10),
-              [KWS_SCALE * (v - KWS_ZERO) for v in codes])
+    values = [KWS_SCALE * (v - KWS_ZERO) for v in codes]
+    write_npy(os.path.join(folder, 'kws.npy'), '<f4', (len(x) // 490, 1, 49, 10), values)
+    write_npy(os.path.join(folder, 'kws64.npy'), '<f4', (64, 1, 49, 10), values[:64 * 490])
     write_npy(os.path.join(folder, 'kws_labels.npy'), '<i8', (len(y) // 4,), struct.unpack('<%di' % (len(y) // 4), y))
+
+
+def micro_kws(_, folder):
+    source = random.Random(1)
+    values = [source.uniform(0, 26) for _ in range(16 * 1960)]
+    write_npy(os.path.join(folder, 'micro_kws.npy'), '<f4', (16, 1960), values)
 
 
 if __name__ == '__main__':
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    for make in (cifar, mnist, kws):
+    for make in (cifar, mnist, kws, micro_kws):
         make(os.path.join(sys.argv[1], '_data'), sys.argv[2])
