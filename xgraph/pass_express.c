@@ -31,8 +31,8 @@ static uint32_t negated(xg_rw *r, uint32_t node, uint32_t b) {
     int8_t *table = xg_newn(r->a, int8_t, 256);
     for (int q = -128; q < 128; q++) table[q + 128] = (int8_t)(-1 - q);
     int64_t dim = 256;
-    uint32_t in[2] = {b, xg_rw_const(r, xg_strf(r->tmp, "%s.negated", t.name), XG_I8, 1, &dim,
-                                     table, NULL)};
+    uint32_t in[2] = {
+        b, xg_rw_const(r, xg_strf(r->tmp, "%s.negated", t.name), XG_I8, 1, &dim, table, NULL)};
     return xg_rw_finish(r, xg_rw_add(r, XG_OP_Lut, node, in, 2), XG_I8,
                         xg_quant_scalar(r->a, t.quant->scale[0], -1 - t.quant->zp[0]));
 }
@@ -71,7 +71,8 @@ static bool slopes(xg_rw *r, uint32_t node) {
     const xg_tensor *x = xg_in(r->g, n, 0), *s = xg_in(r->g, n, 1);
     if (x->rank != 4 || !s->data || s->dtype != XG_F32 || !s->rank) return false;
     int64_t c = x->dim[3], dim[4] = {c, 1, 1, 1};
-    if (xg_tensor_elems(s) != c || s->dim[s->rank - 1] != c) return false; /* one for each channel */
+    if (xg_tensor_elems(s) != c || s->dim[s->rank - 1] != c)
+        return false; /* one for each channel */
     uint32_t out = n->out[0], in = n->in[0];
     uint32_t weights = xg_rw_const(r, s->name, XG_F32, 4, dim, s->data, NULL);
     uint32_t up = clipped(r, node, in, 0, INFINITY), down = clipped(r, node, in, -INFINITY, 0);
@@ -98,7 +99,8 @@ static bool channel_mean(xg_rw *r, uint32_t node) {
         for (int64_t i = 0; i < c; i++) w[i] = 1.0f / (float)c;
         t = real_conv(r, node, in, xg_rw_const(r, name, XG_F32, 4, dim, w, NULL), 1);
     } else if (is_int8(x) && is_int8(&y)) {
-        int8_t *w = xg_newn(r->a, int8_t, (size_t)c); /* 64: machines with power-of-two scales keep it */
+        int8_t *w =
+            xg_newn(r->a, int8_t, (size_t)c); /* 64: machines with power-of-two scales keep it */
         memset(w, 64, (size_t)c);
         const xg_quant *q = xg_quant_scalar(r->a, 1.0f / (64.0f * (float)c), 0);
         uint32_t ins[2] = {in, xg_rw_const(r, name, XG_I8, 4, dim, w, q)};

@@ -38,7 +38,7 @@ static bool constant_at(const xg_tensor *t, int64_t n, int64_t c, double *v) {
 }
 
 static bool is_integer(double v) {
-    return v == nearbyint(v) && fabs(v) <= 0x1p31;
+    return v == nearbyint(v) && fabs(v) <= 0x1p48; /* products of these stay whole in binary64 */
 }
 
 /* The operand beside a constant; XG_NONE when there is none. */
@@ -104,6 +104,8 @@ typedef struct chain {
     uint32_t step[STEPS_MAX], n; /* nodes from the end back to the source */
     double *s, *t, d;
     bool rounds;
+    bool truncates; /* by integer division: rounds down what is not below `after` */
+    double after;   /* added behind the rounding */
 } chain;
 
 /* The nodes from tensor v upwards as long as they are scalings, shifts, roundings. */
@@ -132,9 +134,17 @@ static bool apply(const xg_rw *r, const xg_node *n, int64_t channels, chain *k, 
         return n->op == XG_OP_Floor || y->dtype == XG_F32 || y->dtype == XG_I64 ||
                y->dtype == XG_I32;
     }
-    if (k->rounds) return false; /* nothing but conversions after the rounding */
     beside(r, n, &constant);
     double v, all = 0;
+    if (k->rounds) { /* nothing but conversions after the rounding, and one number for all */
+        const xg_tensor *by = &r->g->tensor.v[constant];
+        if (n->op != XG_OP_Add || !*whole || xg_tensor_elems(by) != 1 ||
+            !constant_at(by, 1, 0, &v) || !is_integer(v))
+            return false;
+        k->after += v;
+        for (int64_t c = 0; c < channels; c++) k->t[c] += v;
+        return true;
+    }
     for (int64_t c = 0; c < channels; c++) {
         if (!constant_at(&r->g->tensor.v[constant], channels, c, &v) || !is_integer(v))
             return false;
@@ -152,7 +162,7 @@ static bool apply(const xg_rw *r, const xg_node *n, int64_t channels, chain *k, 
     }
     if (n->op == XG_OP_Div) {
         k->d *= all;
-        if (y->dtype != XG_F32) k->rounds = *whole = true;
+        if (y->dtype != XG_F32) k->rounds = k->truncates = *whole = true;
         if (y->dtype == XG_F32) *whole = false;
     } else if (n->op == XG_OP_Add && k->d != 1)
         return false; /* a fraction of 1 / d plus an integer would do; nobody writes it */
@@ -163,7 +173,8 @@ static bool read_chain(xg_rw *r, uint32_t v, int64_t channels, chain *k) {
     bool whole = true;
     collect(r, v, k);
     k->d = 1;
-    k->rounds = false;
+    k->rounds = k->truncates = false;
+    k->after = 0;
     k->s = xg_newn(r->tmp, double, (size_t)channels);
     k->t = xg_newn(r->tmp, double, (size_t)channels);
     for (int64_t c = 0; c < channels; c++) k->s[c] = 1;
@@ -233,26 +244,36 @@ static bool layer(xg_rw *r, uint32_t node) {
     const xg_node *clip = xg_nodep(r->g, node);
     if (clip->op != XG_OP_Clip || xg_out(r->g, clip, 0)->dtype != XG_F32) return false;
     float lo = xg_af(clip, XG_ATTR_min), hi = xg_af(clip, XG_ATTR_max);
-    if (!(lo >= 0) || !(hi <= 255) || !is_integer((double)lo) || !is_integer((double)hi))
+    bool is_signed = lo < 0;
+    const float least = is_signed ? -128 : 0, most = is_signed ? 127 : 255;
+    if (!(lo >= least) || !(hi <= most) || !is_integer((double)lo) || !is_integer((double)hi))
         return false;
     const xg_tensor *y = xg_out(r->g, clip, 0);
     if (y->rank != 4) return false;
     int64_t channels = y->dim[3];
     chain k;
     if (!read_chain(r, clip->in[0], channels, &k) || k.n == 0) return false;
+    if (k.truncates && k.after > (double)lo) return false;
     const xg_node *conv = xg_rw_made_by(r, k.source, XG_OP_Conv);
     if (!conv || xg_in(r->g, conv, 1)->dim[0] != channels || !holds_codes(r, conv->in[0]))
         return false;
     uint32_t ci = r->g->tensor.v[k.source].producer, in[3] = {conv->in[0], XG_NONE, XG_NONE};
     in[1] = weights(r, ci, xg_in(r->g, conv, 1), k.s);
     if (in[1] != XG_NONE) in[2] = bias(r, xg_nodep(r->g, ci), &k, channels);
-    if (in[2] == XG_NONE) return false;
+    if (in[2] == XG_NONE) {
+        xg_rw_log(
+            r,
+            "node '%s': weights that are no 8-bit integers under their factor's sign; the layer "
+            "stays in floating point",
+            xg_nodep(r->g, ci)->name);
+        return false;
+    }
     uint32_t fresh = xg_rw_add(r, XG_OP_Conv, ci, in, 3), out = xg_rw_out(r, node);
     xg_rw_copy_attrs(r, ci, fresh);
     if (!xg_rw_infer(r, fresh)) return false;
     uint32_t t = xg_rw_out(r, fresh);
-    if (lo > 0 || hi < 255) t = clipped(r, node, t, lo, hi);
-    if (t != XG_NONE) t = through_codes(r, node, t, XG_U8);
+    if (lo > least || hi < most) t = clipped(r, node, t, lo, hi);
+    if (t != XG_NONE) t = through_codes(r, node, t, is_signed ? XG_I8 : XG_U8);
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
@@ -316,7 +337,18 @@ static bool clip_of_codes(xg_rw *r, uint32_t node) {
            xg_rw_replace(r, xg_rw_out(r, node), k.source);
 }
 
-/* Graph inputs that layers read hold integers from 0 to 255. */
+/* Some layer gives negative integers. */
+static bool has_signed_layers(const xg_graph *g) {
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        const xg_node *n = xg_nodep(g, i);
+        float lo = n->op == XG_OP_Clip ? xg_af(n, XG_ATTR_min) : 0;
+        if (lo < 0 && lo >= -128 && is_integer((double)lo)) return true;
+    }
+    return false;
+}
+
+/* Graph inputs that layers read hold integers from 0 to 255, in networks with signed layers from
+ * -128 to 127. */
 static bool input(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     const xg_tensor *x = xg_in(r->g, n, 0);
@@ -325,8 +357,10 @@ static bool input(xg_rw *r, uint32_t node) {
     uint32_t out = n->out[0], nin = n->nin, in[3] = {n->in[0], XG_NONE, XG_NONE};
     if (nin > 3) return false;
     for (uint32_t k = 1; k < nin; k++) in[k] = n->in[k];
-    xg_rw_log(r, "graph input '%s' is taken as integers from 0 to 255", x->name);
-    in[0] = through_codes(r, node, in[0], XG_U8);
+    bool is_signed = has_signed_layers(r->g);
+    xg_rw_log(r, "graph input '%s' is taken as integers from %s", x->name,
+              is_signed ? "-128 to 127" : "0 to 255");
+    in[0] = through_codes(r, node, in[0], is_signed ? XG_I8 : XG_U8);
     if (in[0] == XG_NONE) return false;
     uint32_t fresh = xg_rw_add(r, (xg_op)xg_nodep(r->g, node)->op, node, in, nin);
     xg_rw_copy_attrs(r, node, fresh);
@@ -340,16 +374,19 @@ static const xg_node *maker(const xg_graph *g, const xg_node *n) {
     return t && t->producer != XG_NONE ? xg_nodep(g, t->producer) : NULL;
 }
 
-/* A Clip to whole bounds from 0 on, behind a rounding, behind a division by a power of two; and no
+/* A Clip to whole bounds of 8 bits, behind a rounding, behind a division by a power of two; and no
  * quantisers. */
 static bool looks_integerised(const xg_graph *g) {
     bool found = false;
     for (uint32_t i = 0; i < g->node.n; i++) {
         const xg_node *n = xg_nodep(g, i);
         if (n->op == XG_OP_Quantize || n->op == XG_OP_Dequantize) return false;
-        if (found || n->op != XG_OP_Clip || xg_af(n, XG_ATTR_min) != 0) continue;
+        if (found || n->op != XG_OP_Clip) continue;
+        float lo = xg_af(n, XG_ATTR_min);
+        if (!(lo <= 0 && lo >= -128) || !is_integer((double)lo)) continue;
         bool rounds = false;
         const xg_node *m = maker(g, n);
+        if (m && m->op == XG_OP_Add && xg_in(g, m, 1)->data) m = maker(g, m);
         for (int k = 0; m && k < STEPS_MAX && (m->op == XG_OP_Floor || m->op == XG_OP_Cast); k++) {
             rounds = true;
             m = maker(g, m);

@@ -2,12 +2,12 @@
  *
  *   Conv a w(8x8x3x3) _ pads=[1,1,1,1] -> y ; Relu y -> z
  *
- * An operator, inputs, attributes, "->", outputs; ";" or a new line between nodes. Inputs: a tensor's
- * name; _ absent; w(2x3) seeded weights of that shape, 8-bit behind DequantizeLinear in QDQ form;
- * f(2x3) the same, always f32; p(2x3) f32 in 1 .. 2; i(1,2) i64 constants, k(1) an i64 scalar, s(0.5) an
- * f32 scalar, v(1,0.5) f32 constants, e an empty f32 list. Attributes: name=3, name=0.5 (a point makes it a
- * float), name=[1,2], name:text. In QDQ form what stands behind "->" is quantised and dequantised, what
- * stands behind "=>" is not. */
+ * An operator, inputs, attributes, "->", outputs; ";" or a new line between nodes. Inputs: a
+ * tensor's name; _ absent; w(2x3) seeded weights of that shape, 8-bit behind DequantizeLinear in
+ * QDQ form; f(2x3) the same, always f32; p(2x3) f32 in 1 .. 2; i(1,2) i64 constants, k(1) an i64
+ * scalar, s(0.5) an f32 scalar, v(1,0.5) f32 constants, e an empty f32 list. Attributes: name=3,
+ * name=0.5 (a point makes it a float), name=[1,2], name:text. In QDQ form what stands behind "->"
+ * is quantised and dequantised, what stands behind "=>" is not. */
 #ifndef ONNX_TEXT_H
 #define ONNX_TEXT_H
 

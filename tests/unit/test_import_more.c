@@ -625,6 +625,76 @@ static void integerised_layer(void **state) {
     }
 }
 
+/* y = clip((x mul + add + d / 2) / d, rounded down) of a 3x3 convolution of integers: as imported,
+ * and as an integer layer, which puts the addend in whole steps of the accumulator. */
+static void requant_shift_layer(void **state) {
+    xg_test *t = *state;
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        uint64_t s = 5;
+        model m = model_new(state, 13);
+        float w[5 * 2 * 9], mul[5], add[5], div = 65536, levels = 256, sign = (float)is_signed;
+        for (int i = 0; i < 90; i++) w[i] = (float)pick(&s, -127, 127);
+        for (int i = 0; i < 5; i++) {
+            mul[i] = (float)pick(&s, -300, 300);
+            add[i] = mul[i] * (float)pick(&s, -4000, 4000); /* whole steps: nothing may differ */
+        }
+        m_input(&m, "x", ONNX_F32, DIMS(1, 2, 12, 12));
+        m_constant(&m, "w", ONNX_F32, DIMS(5, 2, 3, 3), w);
+        m_constant(&m, "mul", ONNX_F32, DIMS(5, 1, 1), mul);
+        m_constant(&m, "add", ONNX_F32, DIMS(5, 1, 1), add);
+        m_node(&m, "Conv", "x,w", "c");
+        Xgonnx__Node *n = m_node(&m, "RequantShift", "c,mul,add", "y");
+        m_float(&m, n, "div", div);
+        m_float(&m, n, "n_levels", levels);
+        m_float(&m, n, "signed", sign);
+        m_output(&m, "y");
+        xg_graph *g;
+        assert_ok(t->c, m_import(&m, &g));
+        float x[288];
+        for (int i = 0; i < 288; i++)
+            x[i] = (float)pick(&s, is_signed ? -128 : 0, is_signed ? 127 : 255);
+        float literal[500], want[500];
+        memcpy(literal, run(t, g, x), sizeof literal);
+        for (int i = 0; i < 500; i++) {
+            int64_t acc = 0, o = i / 100;
+            for (int k = 0; k < 18; k++)
+                acc += (int64_t)w[o * 18 + k] *
+                       (int64_t)x[k / 9 * 144 + (i / 10 % 10 + k / 3 % 3) * 12 + i % 10 + k % 3];
+            int64_t v = (acc * (int64_t)mul[o] + (int64_t)add[o] + 32768) >> 16;
+            want[i] = (float)xg_clamp(v, is_signed ? -128 : 0, is_signed ? 127 : 255);
+            assert_true(literal[i] == want[i]);
+        }
+        assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+        uint32_t integers = 0;
+        for (uint32_t i = 0; i < g->node.n; i++)
+            integers += xg_nodep(g, i)->op == XG_OP_Conv && xg_out(g, xg_nodep(g, i), 0)->quant;
+        assert_int_equal(integers, 1);
+        const float *y = run(t, g, x);
+        for (int i = 0; i < 500; i++) assert_true(y[i] == want[i]);
+    }
+}
+
+static void requant_shift_refusals(void **state) {
+    xg_test *t = *state;
+    const float one = 1, half = 0.5f;
+    for (int k = 0; k < 4; k++) {
+        model m = model_new(state, 13);
+        xg_graph *g;
+        m_input(&m, "x", ONNX_F32, DIMS(1, 2, 4, 4));
+        m_constant(&m, "mul", ONNX_F32, DIMS(1), k == 0 ? &half : &one);
+        m_constant(&m, "add", ONNX_F32, DIMS(1), &one);
+        Xgonnx__Node *n = m_node(&m, "RequantShift", "x,mul,add", "y");
+        m_float(&m, n, "div", k == 1 ? 3 : 4);
+        m_float(&m, n, "n_levels", k == 2 ? 1 : 256);
+        if (k != 3) m_int(&m, n, "signed", 1);
+        m_output(&m, "y");
+        static const char *const says[] = {"no integer", "power of two", "n_levels", "signed"};
+        xg_status st = m_import(&m, &g);
+        assert_true(st == XG_INPUT || st == XG_UNSUPPORTED);
+        assert_non_null(strstr(xg_diag_at(t->c, xg_diag_count(t->c) - 1)->text, says[k]));
+    }
+}
+
 /* The numbers of a text file behind its first line. */
 static float *numbers(xg_test *t, const char *path, size_t *n) {
     xg_bytes b;
@@ -640,19 +710,22 @@ static float *numbers(xg_test *t, const char *path, size_t *n) {
     return v;
 }
 
-/* Values of one ONNX tensor as integers in the order [H, W, C]; NULL when the graph has it not. */
+/* Values of one ONNX tensor as integers in the order [H, W, C] or [C, H, W]; NULL when the graph
+ * has it not. */
 static float *layer_of(xg_test *t, const xg_graph *g, const xg_values *v, const char *name,
-                       size_t *n) {
+                       bool chw, size_t *n) {
     const char *twin = xg_strf(t->a, "%s.nhwc", name); /* what is left of some */
     for (uint32_t i = 0; i < g->tensor.n; i++) {
         const xg_tensor *y = xg_tensorp(g, i);
         bool nhwc = !strcmp(y->name, twin) || y->dtype == XG_I8;
         if (strcmp(y->name, name) && strcmp(y->name, twin)) continue;
-        int64_t plane = y->dim[2] * y->dim[3], c = y->dim[1];
+        int64_t c = nhwc ? y->dim[3] : y->dim[1], plane = xg_tensor_elems(y) / c;
         *n = (size_t)xg_tensor_elems(y);
         float *out = xg_newn(t->a, float, *n);
         for (int64_t k = 0; k < (int64_t)*n; k++) {
-            int64_t at = nhwc ? k : k % c * plane + k / c;
+            int64_t at = nhwc == !chw ? k
+                         : nhwc       ? k % plane * c + k / plane
+                                      : k % c * plane + k / c;
             out[k] = y->dtype == XG_F32 ? ((const float *)v->v[i])[at]
                                         : (float)(((const int8_t *)v->v[i])[at] + 128);
         }
@@ -667,10 +740,11 @@ static void run_all(xg_test *t, const xg_graph *g, const float *x, xg_values *v)
     assert_ok(t->c, xg_interp_run(t->c, v, NULL));
 }
 
-/* Layers of a published network on its published input: as imported they are `published` where
- * such a folder is given, in canonical form few are one apart, which later layers may carry on. */
+/* Layers of a published network on its published input: as imported they are what was published, in
+ * canonical form few are one apart, which later layers may carry on. chw: the order of the
+ * published files, whatever their first lines say. */
 static void layers_agree(void **state, const char *name, const char *const *tensor, size_t layers,
-                         bool published) {
+                         bool chw) {
     xg_test *t = *state;
     const char *path = xg_test_model(t->a, xg_strf(t->a, "%s/model.onnx", name));
     const char *folder = xg_test_model(t->a, xg_strf(t->a, "%s/data", name));
@@ -686,11 +760,11 @@ static void layers_agree(void **state, const char *name, const char *const *tens
     assert_ok(t->c, xg_canonicalise(t->a, &canonical, NULL, NULL));
     run_all(t, canonical, x, &b);
     for (size_t i = 0; i < layers; i++) {
-        const float *literal = layer_of(t, g, &a, tensor[i], &n),
-                    *integer = layer_of(t, canonical, &b, tensor[i], &m);
+        const float *literal = layer_of(t, g, &a, tensor[i], chw, &n),
+                    *integer = layer_of(t, canonical, &b, tensor[i], chw, &m);
         assert_true(literal && integer && n == m);
         const char *file = xg_strf(t->a, "%s/out_layer%zu.txt", folder, i);
-        const float *want = published ? numbers(t, file, &m) : literal;
+        const float *want = numbers(t, file, &m);
         assert_int_equal(n, m);
         size_t apart = 0;
         for (size_t k = 0; k < n; k++) {
@@ -702,17 +776,17 @@ static void layers_agree(void **state, const char *name, const char *const *tens
     }
 }
 
-/* This one's published layers come from another input or padding than those of the file. */
+/* The first lines of this one's files say [H, W, C]; the numbers lie as [C, H, W]. */
 static void dory_dscnn(void **state) {
     static const char *const tensor[] = {"89",  "101", "112", "124", "135",
                                          "147", "158", "170", "181"};
-    layers_agree(state, "dory_dscnn_int", tensor, XG_COUNT(tensor), false);
+    layers_agree(state, "dory_dscnn_int", tensor, XG_COUNT(tensor), true);
 }
 
 static void dory_dronet(void **state) {
     static const char *const tensor[] = {"87",  "88",  "100", "112", "124", "132", "144",
                                          "156", "168", "176", "188", "200", "212", "220"};
-    layers_agree(state, "dory_dronet_int", tensor, XG_COUNT(tensor), true);
+    layers_agree(state, "dory_dronet_int", tensor, XG_COUNT(tensor), false);
 }
 
 int main(void) {
@@ -729,6 +803,8 @@ int main(void) {
         TEST(activations_meet),
         TEST(exports_mean_the_same),
         TEST(integerised_layer),
+        TEST(requant_shift_layer),
+        TEST(requant_shift_refusals),
         TEST(dory_dscnn),
         TEST(dory_dronet),
     };

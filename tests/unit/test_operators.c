@@ -31,22 +31,31 @@ static const row rows[] = {
     /* windows */
     {"Conv", "Conv a w(6x8x3x3) f(6) pads=[1,1,1,1] strides=[2,2] -> y", 6, ACCEL, MAP},
     {"Conv depthwise dilated", "Conv a w(8x1x3x3) group=8 dilations=[2,2] -> y", 8, ACCEL, MAP},
-    {"Conv grouped SAME_LOWER", "Conv a w(8x4x2x2) group=2 auto_pad:SAME_LOWER -> y", 8, ACCEL, MAP},
+    {"Conv grouped SAME_LOWER", "Conv a w(8x4x2x2) group=2 auto_pad:SAME_LOWER -> y", 8, ACCEL,
+     MAP},
     {"Conv 1-D", "Conv a w(6x8x3) pads=[1,1] -> y", 6, ACCEL, LINE},
     {"ConvTranspose 2x2", "ConvTranspose a w(8x6x2x2) f(6) strides=[2,2] -> y", 6, ACCEL, MAP},
-    {"ConvTranspose 3x3 padded", "ConvTranspose a w(8x6x3x3) strides=[2,2] pads=[1,1,1,1] output_padding=[1,1] -> y", 6, ACCEL, MAP},
-    {"ConvTranspose 4x4 then bias", "ConvTranspose a w(8x5x4x4) strides=[2,2] pads=[1,1,1,1] => t ; Add t f(5x1x1) -> y", 5, ACCEL, MAP},
+    {"ConvTranspose 3x3 padded",
+     "ConvTranspose a w(8x6x3x3) strides=[2,2] pads=[1,1,1,1] output_padding=[1,1] -> y", 6, ACCEL,
+     MAP},
+    {"ConvTranspose 4x4 then bias",
+     "ConvTranspose a w(8x5x4x4) strides=[2,2] pads=[1,1,1,1] => t ; Add t f(5x1x1) -> y", 5, ACCEL,
+     MAP},
     {"ConvTranspose stride 1", "ConvTranspose a w(8x6x3x3) -> y", 6, ACCEL, MAP},
-    {"ConvTranspose grouped", "ConvTranspose a w(8x3x2x2) strides=[2,2] group=2 -> y", 6, ACCEL, MAP},
+    {"ConvTranspose grouped", "ConvTranspose a w(8x3x2x2) strides=[2,2] group=2 -> y", 6, ACCEL,
+     MAP},
     {"ConvTranspose 1-D", "ConvTranspose a w(8x6x4) strides=[2] pads=[1,1] -> y", 6, ACCEL, LINE},
     {"MaxPool", "MaxPool a kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1] -> y", 8, ACCEL, MAP},
-    {"MaxPool ceil_mode", "MaxPool a kernel_shape=[3,3] strides=[2,2] ceil_mode=1 -> y", 8, ACCEL, MAP},
+    {"MaxPool ceil_mode", "MaxPool a kernel_shape=[3,3] strides=[2,2] ceil_mode=1 -> y", 8, ACCEL,
+     MAP},
     {"MaxPool dilated", "MaxPool a kernel_shape=[2,2] dilations=[2,2] -> y", 8, ACCEL, MAP},
     {"MaxPool 1-D", "MaxPool a kernel_shape=[2] strides=[2] -> y", 8, ACCEL, LINE},
     {"AveragePool", "AveragePool a kernel_shape=[2,2] strides=[2,2] -> y", 8, ACCEL, MAP},
     {"AveragePool border", "AveragePool a kernel_shape=[3,3] pads=[1,1,1,1] -> y", 8, ACCEL, MAP},
-    {"AveragePool count_include_pad", "AveragePool a kernel_shape=[3,3] pads=[1,1,1,1] count_include_pad=1 -> y", 8, ACCEL, MAP},
-    {"AveragePool ceil_mode", "AveragePool a kernel_shape=[3,3] strides=[2,2] ceil_mode=1 -> y", 8, ACCEL, MAP},
+    {"AveragePool count_include_pad",
+     "AveragePool a kernel_shape=[3,3] pads=[1,1,1,1] count_include_pad=1 -> y", 8, ACCEL, MAP},
+    {"AveragePool ceil_mode", "AveragePool a kernel_shape=[3,3] strides=[2,2] ceil_mode=1 -> y", 8,
+     ACCEL, MAP},
     {"AveragePool 1-D", "AveragePool a kernel_shape=[2] strides=[2] -> y", 8, ACCEL, LINE},
     {"GlobalAveragePool", "GlobalAveragePool a -> y", 8, ACCEL, MAP},
     {"GlobalMaxPool", "GlobalMaxPool a -> y", 8, ACCEL, MAP},
@@ -55,31 +64,59 @@ static const row rows[] = {
     {"MatMul", "MatMul a w(12x6) -> y", 0, ACCEL, MAP},
     {"MatMul of two variables", "Transpose b perm=[0,1,3,2] => t ; MatMul a t -> y", 0, HOST, MAP},
     /* resizing */
-    {"Resize nearest", "Resize a e v(1,1,2,2) mode:nearest coordinate_transformation_mode:asymmetric nearest_mode:floor -> y", 8, ACCEL, MAP},
+    {"Resize nearest",
+     "Resize a e v(1,1,2,2) mode:nearest coordinate_transformation_mode:asymmetric "
+     "nearest_mode:floor -> y",
+     8, ACCEL, MAP},
     {"Resize nearest half_pixel", "Resize a e v(1,1,2,3) mode:nearest -> y", 8, ACCEL, MAP},
-    {"Resize nearest to sizes", "Resize a e e i(1,8,20,24) mode:nearest coordinate_transformation_mode:asymmetric -> y", 8, ACCEL, MAP},
-    {"Resize nearest down", "Resize a e v(1,1,0.5,0.5) mode:nearest coordinate_transformation_mode:asymmetric nearest_mode:floor -> y", 8, ACCEL, MAP},
-    {"Resize nearest tf_half_pixel_for_nn", "Resize a e v(1,1,2,2) mode:nearest coordinate_transformation_mode:tf_half_pixel_for_nn nearest_mode:floor -> y", 8, ACCEL, MAP},
+    {"Resize nearest to sizes",
+     "Resize a e e i(1,8,20,24) mode:nearest coordinate_transformation_mode:asymmetric -> y", 8,
+     ACCEL, MAP},
+    {"Resize nearest down",
+     "Resize a e v(1,1,0.5,0.5) mode:nearest coordinate_transformation_mode:asymmetric "
+     "nearest_mode:floor -> y",
+     8, ACCEL, MAP},
+    {"Resize nearest tf_half_pixel_for_nn",
+     "Resize a e v(1,1,2,2) mode:nearest coordinate_transformation_mode:tf_half_pixel_for_nn "
+     "nearest_mode:floor -> y",
+     8, ACCEL, MAP},
     {"Resize nearest 1.5", "Resize a e v(1,1,1.5,1.5) mode:nearest -> y", 8, ACCEL, MAP},
     {"Resize linear half_pixel", "Resize a e v(1,1,2,2) mode:linear -> y", 8, ACCEL, MAP},
-    {"Resize linear pytorch_half_pixel 4", "Resize a e v(1,1,4,4) mode:linear coordinate_transformation_mode:pytorch_half_pixel -> y", 8, ACCEL, MAP},
-    {"Resize linear asymmetric", "Resize a e v(1,1,2,2) mode:linear coordinate_transformation_mode:asymmetric -> y", 8, ACCEL, MAP},
-    {"Resize linear align_corners", "Resize a e v(1,1,2,2) mode:linear coordinate_transformation_mode:align_corners -> y", 8, HOST, MAP},
+    {"Resize linear pytorch_half_pixel 4",
+     "Resize a e v(1,1,4,4) mode:linear coordinate_transformation_mode:pytorch_half_pixel -> y", 8,
+     ACCEL, MAP},
+    {"Resize linear asymmetric",
+     "Resize a e v(1,1,2,2) mode:linear coordinate_transformation_mode:asymmetric -> y", 8, ACCEL,
+     MAP},
+    {"Resize linear align_corners",
+     "Resize a e v(1,1,2,2) mode:linear coordinate_transformation_mode:align_corners -> y", 8, HOST,
+     MAP},
     {"Resize linear 3", "Resize a e v(1,1,3,3) mode:linear -> y", 8, HOST, MAP},
     {"Resize cubic", "Resize a e v(1,1,2,2) mode:cubic -> y", 8, HOST, MAP},
     {"Upsample", "Upsample a v(1,1,2,2) mode:nearest -> y", 8, ACCEL, MAP},
     {"Upsample linear", "Upsample a v(1,1,2,2) mode:linear -> y", 8, ACCEL, MAP},
     /* movement */
-    {"Split", "Split a axis=1 split=[3,5] -> y z ; Conv z w(3x5x1x1) -> u ; Concat y u axis=1 -> y2", 0, ACCEL, MAP},
+    {"Split",
+     "Split a axis=1 split=[3,5] -> y z ; Conv z w(3x5x1x1) -> u ; Concat y u axis=1 -> y2", 0,
+     ACCEL, MAP},
     {"Slice", "Slice a i(0,1) i(10,11) i(2,3) i(2,1) -> y", 8, ACCEL, MAP},
     {"Slice of channels", "Slice a i(2) i(7) i(1) -> y", 5, ACCEL, MAP},
     {"Concat", "Concat a b axis=1 -> y", 16, ACCEL, MAP},
     {"Concat along rows", "Concat a b axis=2 -> y", 8, ACCEL, MAP},
-    {"channel shuffle", "Reshape a i(1,2,4,10,12) => t ; Transpose t perm=[0,2,1,3,4] => u ; Reshape u i(1,8,10,12) -> y", 8, ACCEL, MAP},
-    {"channel shuffle by Gather", "Reshape a i(4,2,120) => t ; Transpose t perm=[1,0,2] => u ; Reshape u i(2,-1,4,10,12) => v ; Gather v k(0) => y ; Gather v k(1) => z ; Concat y z axis=1 -> y2 ; Conv y2 w(3x8x1x1) -> y3", 0, ACCEL, MAP},
+    {"channel shuffle",
+     "Reshape a i(1,2,4,10,12) => t ; Transpose t perm=[0,2,1,3,4] => u ; Reshape u i(1,8,10,12) "
+     "-> y",
+     8, ACCEL, MAP},
+    {"channel shuffle by Gather",
+     "Reshape a i(4,2,120) => t ; Transpose t perm=[1,0,2] => u ; Reshape u i(2,-1,4,10,12) => v ; "
+     "Gather v k(0) => y ; Gather v k(1) => z ; Concat y z axis=1 -> y2 ; Conv y2 w(3x8x1x1) -> y3",
+     0, ACCEL, MAP},
     {"DepthToSpace", "DepthToSpace a blocksize=2 -> y", 2, ACCEL, MAP},
     {"DepthToSpace CRD", "DepthToSpace a blocksize=2 mode:CRD -> y", 2, ACCEL, MAP},
-    {"pixel shuffle", "Reshape a i(1,2,2,2,10,12) => t ; Transpose t perm=[0,1,4,2,5,3] => u ; Reshape u i(1,2,20,24) -> y", 2, ACCEL, MAP},
+    {"pixel shuffle",
+     "Reshape a i(1,2,2,2,10,12) => t ; Transpose t perm=[0,1,4,2,5,3] => u ; Reshape u "
+     "i(1,2,20,24) -> y",
+     2, ACCEL, MAP},
     {"SpaceToDepth", "SpaceToDepth a blocksize=2 -> y", 32, ACCEL, MAP},
     {"Pad", "Pad a i(0,0,1,2,0,0,3,1) -> y", 8, ACCEL, MAP},
     {"Pad of channels", "Pad a i(0,2,0,0,0,3,0,0) -> y", 13, ACCEL, MAP},
@@ -89,7 +126,9 @@ static const row rows[] = {
     {"Expand", "GlobalAveragePool a => t ; Expand t i(1,8,3,3) -> y", 8, ACCEL, MAP},
     {"Gather", "Gather a i(0,2,3) axis=2 -> y", 8, ACCEL, MAP},
     {"Gather of channels", "Gather a i(5,1,1,7) axis=1 -> y", 4, ACCEL, MAP},
-    {"Flatten, Reshape, Squeeze", "Flatten a => t ; Reshape t i(1,8,10,12) => u ; Unsqueeze u i(0) => v ; Squeeze v i(0) -> y", 8, ACCEL, MAP},
+    {"Flatten, Reshape, Squeeze",
+     "Flatten a => t ; Reshape t i(1,8,10,12) => u ; Unsqueeze u i(0) => v ; Squeeze v i(0) -> y",
+     8, ACCEL, MAP},
     /* functions of one value */
     {"Relu", "Relu a -> y", 8, ACCEL, MAP},
     {"Clip", "Clip a s(-0.5) s(1.5) -> y", 8, ACCEL, MAP},
@@ -101,7 +140,9 @@ static const row rows[] = {
     {"HardSigmoid", "HardSigmoid a alpha=0.25 -> y", 8, ACCEL, MAP},
     {"HardSwish", "HardSwish a -> y", 8, ACCEL, MAP},
     {"SiLU", "Sigmoid a => t ; Mul a t -> y", 8, ACCEL, MAP},
-    {"GELU", "Div a s(1.4142135) => t ; Erf t => u ; Add u s(1.0) => v ; Mul a v => w ; Mul w s(0.5) -> y", 8, ACCEL, MAP},
+    {"GELU",
+     "Div a s(1.4142135) => t ; Erf t => u ; Add u s(1.0) => v ; Mul a v => w ; Mul w s(0.5) -> y",
+     8, ACCEL, MAP},
     {"Mish", "Softplus a => t ; Tanh t => u ; Mul a u -> y", 8, ACCEL, MAP},
     {"Elu", "Elu a alpha=0.7 -> y", 8, ACCEL, MAP},
     {"Selu", "Selu a -> y", 8, ACCEL, MAP},
@@ -142,8 +183,14 @@ static const row rows[] = {
     {"GroupNormalization", "GroupNormalization a f(2) f(2) num_groups=2 -> y", 8, HOST, MAP},
     {"BatchNormalization", "BatchNormalization a p(8) f(8) f(8) p(8) -> y", 8, ACCEL, MAP},
     /* chains of shapes */
-    {"Shape, Gather, Concat, Reshape", "Shape a => s ; Gather s k(0) => n ; Unsqueeze n i(0) => m ; Concat m i(-1) axis=0 => d ; Reshape a d => t ; Reshape t i(1,8,10,12) -> y", 8, ACCEL, MAP},
-    {"Range, Cast, Equal, Where", "Range k(0) k(8) k(1) => r ; Cast r to=1 => f ; Equal r k(3) => q ; Where q s(0.5) f => g ; Mul g s(0.1) => w ; Reshape w i(1,8,1,1) => v ; Add a v -> y", 8, FLOAT_ACCEL, MAP},
+    {"Shape, Gather, Concat, Reshape",
+     "Shape a => s ; Gather s k(0) => n ; Unsqueeze n i(0) => m ; Concat m i(-1) axis=0 => d ; "
+     "Reshape a d => t ; Reshape t i(1,8,10,12) -> y",
+     8, ACCEL, MAP},
+    {"Range, Cast, Equal, Where",
+     "Range k(0) k(8) k(1) => r ; Cast r to=1 => f ; Equal r k(3) => q ; Where q s(0.5) f => g ; "
+     "Mul g s(0.1) => w ; Reshape w i(1,8,1,1) => v ; Add a v -> y",
+     8, FLOAT_ACCEL, MAP},
 };
 
 static void build(model *m, const row *r, bool qdq) {
@@ -229,8 +276,8 @@ static bool failed(const row *r, bool qdq, const char *what, const char *detail)
 }
 
 /* Compiles and checks; where it ran. */
-static bool compile_and_check(xg_test *t, const row *r, bool qdq, const char *path,
-                              xgc_machine *m, xgc *x) {
+static bool compile_and_check(xg_test *t, const row *r, bool qdq, const char *path, xgc_machine *m,
+                              xgc *x) {
     xgc_model *g = NULL;
     xgc_binary *b = NULL;
     xgc_result *verdict = NULL;
@@ -272,14 +319,13 @@ static bool try_form(xg_test *t, const row *r, bool qdq, xgc_machine *machine, x
     if (good) good = xg_import_onnx(t->a, path, &on, &canonical) == XG_OK;
     if (good) good = xg_canonicalise(t->a, &canonical, NULL, NULL) == XG_OK;
     if (!good) {
-        failed(r, qdq, "is refused:",
-               xg_diag_count(t->c) > diags ? xg_diag_at(t->c, diags)->text : "");
+        failed(r, qdq,
+               "is refused:", xg_diag_count(t->c) > diags ? xg_diag_at(t->c, diags)->text : "");
         xg_diag_truncate(t->c, diags);
     } else {
         double like = likeness(t, raw, canonical);
         if (like < (qdq ? 0.99 : 0.999999))
-            good = failed(r, qdq, "changes in the passes: likeness",
-                          xg_strf(t->a, "%.8f", like));
+            good = failed(r, qdq, "changes in the passes: likeness", xg_strf(t->a, "%.8f", like));
     }
     if (good) good = compile_and_check(t, r, qdq, path, machine, x);
     if (good && !qdq) {
