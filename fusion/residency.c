@@ -84,6 +84,15 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
             continue;
         may[n->out[0]] = kind != XG_TK_CONCAT || concat_may_stay(&d, n, parent, may, m->tile.icp);
     }
+    for (uint32_t i = 0; i < s->group.n; i++) /* other cores read it too */
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
+            const xg_node *n = xg_nodep(s->graph, s->group.v[i].node[k]);
+            if (s->group.v[i].where != XG_ON_ACCEL ||
+                s->group.v[i].strategy.split == XG_SPLIT_IMAGE)
+                continue;
+            for (uint32_t j = 0; j < n->nin; j++)
+                if (n->in[j] != XG_NONE) may[n->in[j]] = false;
+        }
     return may;
 }
 

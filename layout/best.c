@@ -46,6 +46,24 @@ static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
     if (!t->ok) xg_diag_truncate(c, diags);
 }
 
+/* The same selection with its tail shared by channels, when that is faster. */
+static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *note) {
+    xg_ctx *c = xg_arena_ctx(a);
+    size_t diags = xg_diag_count(c);
+    attempt t = {.ok = true};
+    if (!xg_share_tail(a, &best->sel, m, xg_tail_border(&best->sel, m), &t.sel)) return;
+    xg_arena *scratch = xg_arena_new(c);
+    xg_status st = xg_plan_make(a, &t.sel, m, &t.plan);
+    if (st == XG_OK) st = xg_plan_cycles(scratch, t.plan, &t.cycles);
+    xg_arena_free(scratch);
+    if (st != XG_OK)
+        xg_diag_truncate(c, diags);
+    else
+        xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t.cycles);
+    if (st != XG_OK || t.cycles >= best->cycles) return;
+    *best = t;
+}
+
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     static const char *const names[] = {"ilp", "path", "greedy", "layer"};
@@ -71,6 +89,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         xg_status st = xg_select(a, g, m, "layer", sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
+    share_tail(a, m, &t[best], &note);
     *sel = *t[best].plan->sel;
     *plan = t[best].plan;
     (*plan)->sel = sel;

@@ -17,6 +17,7 @@ typedef struct maker {
     xg_task_builder *builder; /* [cores] of the running segment */
     mark *mark;
     uint32_t signals; /* SIGNALs of each core in this segment */
+    bool apart_since; /* cores have worked on their own images since the last of them */
     uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
     uint32_t apart;   /* XG_NONE, or the group whose nodes had better run alone */
 } maker;
@@ -146,18 +147,7 @@ static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
     return XG_OK;
 }
 
-/* Cores that do not keep to their own images meet after every group that makes something. */
-static void meet(maker *mk, uint32_t gi) {
-    const xg_group *g = &mk->p->sel->group.v[gi];
-    bool made = false;
-    if (mk->p->machine->cores == 1 || g->strategy.split == XG_SPLIT_IMAGE) return;
-    for (uint32_t c = 0; c < mk->p->machine->cores; c++)
-        made |= mk->builder[c].core->task.n > mk->mark[c].task + (mk->signals > 0);
-    if (!made) {
-        for (uint32_t c = 0; c < mk->p->machine->cores; c++)
-            mk->builder[c].core->task.n = mk->mark[c].task;
-        return;
-    }
+static void signal_all(maker *mk, uint32_t gi) {
     for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
         xg_core_plan *core = mk->builder[c].core;
         xg_task t = {.kind = XG_TASK_SIGNAL,
@@ -175,6 +165,26 @@ static void meet(maker *mk, uint32_t gi) {
         xg_push(mk->p->arena, &core->task, t);
     }
     mk->signals++;
+    mk->apart_since = false;
+}
+
+/* Cores that do not keep to their own images meet after every group that makes something. */
+static void meet(maker *mk, uint32_t gi) {
+    const xg_group *g = &mk->p->sel->group.v[gi];
+    bool made = false;
+    if (mk->p->machine->cores == 1) return;
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++)
+        made |= mk->builder[c].core->task.n > mk->mark[c].task + (mk->signals > 0);
+    if (g->strategy.split == XG_SPLIT_IMAGE) {
+        mk->apart_since |= made;
+        return;
+    }
+    if (!made) {
+        for (uint32_t c = 0; c < mk->p->machine->cores; c++)
+            mk->builder[c].core->task.n = mk->mark[c].task;
+        return;
+    }
+    signal_all(mk, gi);
 }
 
 /* The largest tensor that stays on chip now and is no part of another; XG_NONE when none does. */
@@ -219,6 +229,7 @@ static xg_status add_group(maker *mk, uint32_t gi) {
     uint32_t pieces = p->piece.n;
     uint64_t bytes = p->region_bytes[XG_REG_CONST];
     xg_span span;
+    if (mk->apart_since && g->strategy.split != XG_SPLIT_IMAGE) signal_all(mk, gi - 1);
     take_marks(mk);
     for (;;) {
         xg_status st = try_group(mk, gi, &span);
@@ -283,10 +294,12 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
     for (uint32_t c = 0; c < p->machine->cores; c++)
         mk->builder[c] = (xg_task_builder){
             .plan = p, .core = &seg.core[c], .stage = 64, .staying = staying_none(p)};
+    uint32_t nround = rounds(mk, first, last);
     mk->signals = 0;
-    for (uint32_t r = 0; r < rounds(mk, first, last); r++) {
-        for (uint32_t gi = first; gi < last; gi++) {
-            if (r && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
+    mk->apart_since = false;
+    for (uint32_t r = 0; r < nround; r++) {
+        for (uint32_t gi = first; gi < last; gi++) { /* groups of all images come last */
+            if (r + 1 < nround && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
             for (uint32_t c = 0; c < p->machine->cores; c++)
                 mk->builder[c].image = r * p->machine->cores + c;
             xg_status st = add_group(mk, gi);
@@ -309,12 +322,11 @@ static xg_status make_once(xg_plan *p, uint32_t *victim, uint32_t *apart) {
     *apart = XG_NONE;
     *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
     if (*victim != XG_NONE) return XG_LIMIT;
-    maker mk = {p,
-                xg_newn(p->arena, xg_task_builder, p->machine->cores),
-                xg_newn(p->arena, mark, p->machine->cores),
-                0,
-                XG_NONE,
-                XG_NONE};
+    maker mk = {.p = p,
+                .builder = xg_newn(p->arena, xg_task_builder, p->machine->cores),
+                .mark = xg_newn(p->arena, mark, p->machine->cores),
+                .victim = XG_NONE,
+                .apart = XG_NONE};
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
         uint32_t end = i + 1;
         bool accel = s->group.v[i].where == XG_ON_ACCEL;

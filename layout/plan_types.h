@@ -147,6 +147,13 @@ typedef struct xg_span {
 } xg_span;
 XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
                                    xg_span *out);
+/* tail.c: the group from which on it saves most traffic that cores share groups by channels; the
+ * number of groups when nowhere. All groups must be split by images. */
+uint32_t xg_tail_border(const xg_selection *s, const xg_machine *m);
+/* tail.c: the selection with its groups from `border` on shared by channels; false when there are
+ * none. */
+bool xg_share_tail(xg_arena *a, const xg_selection *s, const xg_machine *m, uint32_t border,
+                   xg_selection *out);
 /* refine.c: strategies that differ from the group's in one number; how many. */
 enum { XG_NEIGHBOURS = 16 };
 uint32_t xg_strategy_neighbours(const xg_graph *g, const xg_machine *m, const xg_group *grp,
