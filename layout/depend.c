@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { AXES = 3, PAGE_SHIFT = 16, PAGES = 512 };
+enum { AXES = 3, PAGE_SHIFT = 16, PAGES = 512, LONG_LIST = 96 };
 
 /* What a task touches of one buffer: rows, columns, channel words. Of DDR: bytes from first to
  * last, and bytes of a pixel (all when pixels are not comparable). */
@@ -37,6 +37,7 @@ typedef struct depend {
     const xg_core_plan *core;
     xg_task_order *o;
     accesses *buffer; /* [buffers], of roots */
+    uint32_t *born;   /* [buffers] first task that touches a root */
     accesses *page;   /* [2][PAGES]: workspace and outputs, by address / 2^PAGE_SHIFT, wrapping */
     uint32_t n;       /* tasks */
     XG_VEC(edge) edge;
@@ -54,16 +55,29 @@ static uint32_t root_of(const xg_core_plan *core, uint32_t b, uint32_t *offset) 
     return b;
 }
 
+/* In DDR, bytes of a pixel (axis 1) are compared within one tensor's memory only. */
 static bool overlap(const access *a, const access *b) {
-    for (int k = 0; k < AXES; k++)
+    for (int k = 0; k < AXES; k++) {
+        if (k == 1 && a->tensor_root != b->tensor_root) continue;
         if (a->lo[k] >= b->hi[k] || b->lo[k] >= a->hi[k]) return false;
+    }
     return true;
 }
 
-static void meet(depend *d, accesses *all, const access *x) {
+/* x comes after those that it conflicts with, and joins them. A list that has become long is
+ * closed: x comes after all of it, and what follows after x. */
+static void join(depend *d, accesses *all, const access *x) {
+    bool close = all->n >= LONG_LIST;
     for (uint32_t i = 0; i < all->n; i++)
-        if ((x->write || all->v[i].write) && overlap(&all->v[i], x))
+        if (close || ((x->write || all->v[i].write) && overlap(&all->v[i], x)))
             need(d, all->v[i].task, x->task);
+    if (close) all->n = 0;
+    xg_push(d->tmp, all, *x);
+    if (!close) return;
+    access *only = &all->v[0];
+    only->write = true;
+    only->tensor_root = XG_NONE;
+    for (int k = 0; k < AXES; k++) only->lo[k] = 0, only->hi[k] = UINT32_MAX;
 }
 
 /* ---- on chip
@@ -83,8 +97,8 @@ static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool 
         a.lo[2] = offset + (s->c0 - x->s.c0) / icp;
         a.hi[2] = offset + (uint32_t)xg_ceil_div(s->c1 - x->s.c0, icp);
     }
-    meet(d, &d->buffer[root], &a);
-    xg_push(d->tmp, &d->buffer[root], a);
+    if (!d->buffer[root].n) d->born[root] = task;
+    join(d, &d->buffer[root], &a);
     need(d, xg_order_open(n, root), task);
     need(d, task, xg_order_close(n, root));
 }
@@ -118,10 +132,12 @@ static int by_birth(const void *a, const void *b) {
     return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
 }
 
-/* Cuts [lo, hi) out of the pieces; those that had a part of it come before `to`. */
-static void take_words(depend *d, pieces *v, uint32_t lo, uint32_t hi, uint32_t b) {
+/* Cuts [lo, hi) out of the pieces in v[0], by way of v[1]; those that had a part of it come before
+ * buffer b. */
+static void take_words(depend *d, pieces v[2], uint32_t lo, uint32_t hi, uint32_t b) {
     uint32_t n = d->n;
-    pieces next = {0};
+    pieces next = v[1];
+    next.n = 0;
     for (uint32_t i = 0; i < v->n; i++) {
         piece p = v->v[i];
         if (p.lo >= hi || p.hi <= lo) {
@@ -133,19 +149,20 @@ static void take_words(depend *d, pieces *v, uint32_t lo, uint32_t hi, uint32_t 
         if (p.hi > hi) xg_push(d->tmp, &next, (piece){hi, p.hi, p.owner});
     }
     xg_push(d->tmp, &next, (piece){lo, hi, b});
-    *v = next;
+    v[1] = v[0];
+    v[0] = next;
 }
 
 static void order_buffers(depend *d) {
-    pieces mem[XG_TILE_MEMS] = {0};
+    pieces mem[XG_TILE_MEMS][2] = {0};
     uint32_t n = 0;
     birth *v = xg_newn(d->tmp, birth, d->core->buffer.n + 1);
     for (uint32_t b = 0; b < d->core->buffer.n; b++)
-        if (d->buffer[b].n) v[n++] = (birth){d->buffer[b].v[0].task, b};
+        if (d->buffer[b].n) v[n++] = (birth){d->born[b], b};
     qsort(v, n, sizeof *v, by_birth);
     for (uint32_t i = 0; i < n; i++) {
         const xg_buffer *x = &d->core->buffer.v[v[i].buffer];
-        take_words(d, &mem[x->mem], x->addr, x->addr + x->size, v[i].buffer);
+        take_words(d, mem[x->mem], x->addr, x->addr + x->size, v[i].buffer);
     }
 }
 
@@ -181,14 +198,7 @@ static void transfer(depend *d, uint32_t i, const xg_task *t) {
     uint32_t end = (a.hi[0] - 1) >> PAGE_SHIFT;
     if (end - k >= PAGES) end = k + PAGES - 1;
     for (; k <= end; k++) {
-        accesses *all = &d->page[base + k % PAGES];
-        for (uint32_t j = 0; j < all->n; j++) {
-            access *x = &all->v[j];
-            access here = a;
-            if (x->tensor_root != root) here.lo[1] = 0, here.hi[1] = UINT32_MAX;
-            if ((x->write || a.write) && overlap(x, &here)) need(d, x->task, i);
-        }
-        xg_push(d->tmp, all, a);
+        join(d, &d->page[base + k % PAGES], &a);
     }
 }
 
@@ -233,6 +243,7 @@ void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, 
                 .signal = XG_NONE,
                 .await = XG_NONE};
     d.buffer = xg_newn(tmp, accesses, core->buffer.n + 1);
+    d.born = xg_newn(tmp, uint32_t, core->buffer.n + 1);
     d.page = xg_newn(tmp, accesses, 2 * PAGES);
     for (uint32_t i = 0; i < d.n; i++) {
         const xg_task *t = &core->task.v[first + i];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints how fast xgc's programs are beside published figures, how fast xgc is itself, and writes results.csv.
 
-    speed.py --xgc BUILD/xgc [--part PART ...] [--csv FILE] [--keep FOLDER]
+    speed.py --xgc BUILD/xgc [--part PART ...] [--only TEXT ...] [--no-check] [--csv FILE] [--keep FOLDER]
 
 Parts: speed (cycles, traffic, roofline), compile (time and memory), simulate (beside ONNX Runtime), accuracy.
 XGC_MODELS: folder of public models (default ../shared/models beside the project). ORT_MODULES: folder with
@@ -62,8 +62,8 @@ class Skipped(Exception):
 class Bench:
     """Runs commands in a folder of its own and keeps what they said."""
 
-    def __init__(self, xgc, models, folder):
-        self.xgc, self.models, self.folder = xgc, models, folder
+    def __init__(self, xgc, models, folder, only=None, checked=True):
+        self.xgc, self.models, self.folder, self.only, self.checked = xgc, models, folder, only, checked
         self.rows, self.failures, self.skipped, self.imported, self.results = [], [], [], {}, {}
 
     def run(self, *args, program=None, one_core=False, **more):
@@ -148,7 +148,14 @@ class Bench:
         self.results[key] = result
         return result
 
+    def wanted(self, *words):
+        """Whether the filter lets a row through: one of its texts is in the row's words."""
+        text = ' '.join(map(str, words))
+        return not self.only or any(o in text for o in self.only)
+
     def check(self, xg, binary):
+        if not self.checked:
+            return 'not made'
         try:
             said = self.run('check', xg, binary, '--fill', 'random')[0]
             if re.search(r'^EQUAL ', said, re.MULTILINE):
@@ -210,6 +217,8 @@ def heading(title):
 def headlines(bench):
     heading('Speed, simulated (2 operations a multiply-accumulate; host steps such as softmax are not in)')
     for what, model, machine, batch, field, divisor, unit, bar, moonshot in HEADLINES:
+        if not bench.wanted(model, machine):
+            continue
         result = attempt(bench, f'{what} {machine}', bench.measure, model, machine, batch)
         if result:
             r = result['ilp']
@@ -253,6 +262,8 @@ def comparison(bench):
           f'{"l/i":>6} {"g/i":>6} {"maps":>6} {"roof":>6} bound checks')
     ratios = {}
     for key in dict.fromkeys([h[1:4] for h in HEADLINES] + list(COMPARED)):
+        if not bench.wanted(*key):
+            continue
         result = attempt(bench, ' '.join(map(str, key)), bench.measure, *key)
         if result:
             ratios[key] = ratio_row(bench, key, result)
@@ -455,6 +466,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--xgc', type=pathlib.Path, required=True)
     parser.add_argument('--part', action='append', choices=PARTS, help='only this part; may be repeated')
+    parser.add_argument('--only', action='append', metavar='TEXT', help='only rows whose "model machine" has TEXT; may be repeated')
+    parser.add_argument('--no-check', action='store_true', help='do not run xgc check on the binaries (figures then do not count)')
     parser.add_argument('--csv', type=pathlib.Path, help='where figures go (default: results.csv here when all parts run)')
     parser.add_argument('--keep', type=pathlib.Path, help='folder to work in and keep')
     a = parser.parse_args()
@@ -462,10 +475,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix='xgc-speed-') as scratch:
         folder = a.keep.resolve() if a.keep else pathlib.Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        bench = Bench(a.xgc.resolve(), models, folder)
+        bench = Bench(a.xgc.resolve(), models, folder, a.only, not a.no_check)
         for part in a.part or PARTS:
             PARTS[part](bench)
-    out = a.csv or (None if a.part else HERE / 'results.csv')
+    out = a.csv or (None if a.part or a.only or a.no_check else HERE / 'results.csv')
     if out:
         write_csv(out, bench.rows)
     print(f'\n{len(bench.rows)} figures, {len(bench.skipped)} skipped, {len(bench.failures)} failures')
