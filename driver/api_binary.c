@@ -55,6 +55,7 @@ static xg_status compile_body(void *arg) {
     xg_status st = k->o && k->o->selection ? plan_of_file(k, a, b)
                                            : xg_plan_best(a, k->model->graph, b->machine, &choice,
                                                           b->selection, &b->plan);
+    if (st == XG_OK) *b->selection = *xg_plan_selection(b->plan);
     if (st == XG_OK) st = xg_lower(a, b->plan, &b->program);
     if (st != XG_OK) return st;
     b->program->tool_version = "xgc " XGC_VERSION;

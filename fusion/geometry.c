@@ -161,6 +161,20 @@ uint32_t xg_node_interleave(const xg_graph *g, const xg_node *n) {
     return 1;
 }
 
+uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor) {
+    uint32_t il = 0;
+    for (uint32_t i = 0; i < g->node.n; i++) {
+        const xg_node *n = xg_nodep(g, i);
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (n->in[k] == tensor) {
+                uint32_t want = xg_node_interleave(g, n);
+                if (il && il != want) return 1;
+                il = want;
+            }
+    }
+    return il ? il : 1;
+}
+
 uint32_t xg_param_record(const xg_machine *m) {
     return m->rq.per_channel ? 12 : 4;
 }

@@ -2,6 +2,7 @@
  * of its buffers. A group whose buffers do not fit gets smaller tiles until they do. */
 #include "layout/plan_types.h"
 
+#include "fusion/forecast.h"
 #include "isa/tile.h"
 
 #include <string.h>
@@ -408,7 +409,8 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         uint32_t victim, apart;
         xg_status st = make_once(p, &victim, &apart);
         *out = p;
-        if (st == XG_OK) return xg_order_tasks(p);
+if (st == XG_OK) st = xg_order_tasks(p);
+        if (st == XG_OK) (void)xg_forecast(m, mine);
         if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
         if (apart != XG_NONE) {
             take_apart(p, sel, apart);
@@ -417,4 +419,8 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         evict(sel, s->graph, parent, victim);
         adapt(p, sel, victim);
     }
+}
+
+const xg_selection *xg_plan_selection(const xg_plan *p) {
+    return p->sel;
 }

@@ -9,6 +9,10 @@
 typedef struct xg_plan xg_plan;
 XG_MUST_USE xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m,
                                    xg_plan **out);
+/* The selection with the strategies that were built, and what the cost model foresees for each
+ * group.
+ */
+const xg_selection *xg_plan_selection(const xg_plan *p);
 /* Selection and plan by strategy name. For "ilp" the plans of the simpler strategies are made too,
  * and the one with the fewest simulated cycles is taken; the note says all of them. */
 XG_MUST_USE xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,

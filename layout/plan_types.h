@@ -130,8 +130,6 @@ typedef struct xg_task_builder {
 XG_MUST_USE xg_status xg_build_group(xg_task_builder *b, const xg_group *g);
 /* stay.c: chip addresses of the tensors that stay; returns one that finds no room, or XG_NONE. */
 uint32_t xg_place_staying(xg_plan *p);
-/* The interleave that suits a staying tensor: the one its readers agree on, else 1. */
-uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor);
 /* Another strategy for a group, now that other tensors stay than when it was chosen. */
 void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi);
 /* alloc.c: addresses of the buffers from number `from` on. LIMIT (no diagnostic) when they do not

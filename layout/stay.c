@@ -22,20 +22,6 @@ static int by_place(const void *a, const void *b) {
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor) {
-    uint32_t il = 0;
-    for (uint32_t i = 0; i < g->node.n; i++) {
-        const xg_node *n = xg_nodep(g, i);
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (n->in[k] == tensor) {
-                uint32_t want = xg_node_interleave(g, n);
-                if (il && il != want) return 1;
-                il = want;
-            }
-    }
-    return il ? il : 1;
-}
-
 /* The staying tensor whose memory t shares: itself, or the concat result that it lies in. */
 static uint32_t stay_root(const xg_plan *p, uint32_t t) {
     while (p->place[t].root != t && p->place[p->place[t].root].stays) t = p->place[t].root;
