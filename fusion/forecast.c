@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-/* First and last use of staying tensors, in groups. */
+/* [tensors] The last group that reads it. */
 static uint32_t *last_readers(const xg_selection *s, xg_arena *a, const uint32_t *parent) {
     uint32_t *last = xg_newn(a, uint32_t, s->graph->tensor.n + 1);
     for (uint32_t gi = 0; gi < s->group.n; gi++)
@@ -20,6 +20,62 @@ static uint32_t *last_readers(const xg_selection *s, xg_arena *a, const uint32_t
     return last;
 }
 
+typedef struct stay {
+    uint32_t tensor, first, last, size, at;
+} stay;
+
+static int by_size(const void *pa, const void *pb) {
+    const stay *a = pa, *b = pb;
+    if (a->size != b->size) return a->size > b->size ? -1 : 1;
+    return a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
+}
+
+static uint32_t collect_stays(const xg_selection *s, const xg_machine *m, xg_arena *a,
+                              const uint32_t *parent, const uint32_t *last, stay *v) {
+    uint32_t n = 0, *slot = xg_newn(a, uint32_t, s->graph->tensor.n + 1);
+    for (uint32_t gi = 0; gi < s->group.n; gi++)
+        for (uint32_t k = 0; k < s->group.v[gi].nnode; k++) {
+            uint32_t t = xg_nodep(s->graph, s->group.v[gi].node[k])->out[0], root = t;
+            if (!s->on_chip[t]) continue;
+            while (parent[root] != XG_NONE && s->on_chip[parent[root]]) root = parent[root];
+            if (!slot[root]) {
+                xg_slice whole = xg_slice_whole(xg_tensorp(s->graph, root), 0);
+                uint32_t il = xg_staying_interleave(s->graph, root);
+                v[n] = (stay){root, gi, last[root], xg_fm_words(m, &whole, il), 0};
+                slot[root] = ++n;
+            }
+            stay *x = &v[slot[root] - 1];
+            if (last[t] > x->last) x->last = last[t];
+        }
+    return n;
+}
+
+/* [tensors] Addresses of what stays: first fit, largest first, from the top, as layout/stay.c. */
+static const uint32_t *place_stays(const xg_selection *s, const xg_machine *m, xg_arena *a,
+                                   const uint32_t *parent, const uint32_t *last) {
+    uint32_t *addr = xg_newn(a, uint32_t, s->graph->tensor.n + 1);
+    if (!s->on_chip) return addr;
+    stay *v = xg_newn(a, stay, s->graph->tensor.n + 1);
+    uint32_t n = collect_stays(s, m, a, parent, last, v);
+    qsort(v, n, sizeof *v, by_size);
+    for (uint32_t i = 0; i < n; i++) {
+        bool moved = true;
+        while (moved) { /* above all that live at the same time and are in the way */
+            moved = false;
+            for (uint32_t j = 0; j < i; j++) {
+                bool together = v[j].first <= v[i].last && v[i].first <= v[j].last;
+                if (!together || v[j].at >= v[i].at + v[i].size || v[i].at >= v[j].at + v[j].size)
+                    continue;
+                v[i].at = v[j].at + v[j].size;
+                moved = true;
+            }
+        }
+        uint32_t depth = m->tile.fm_depth, top = v[i].at + v[i].size;
+        addr[v[i].tensor] = top < depth ? depth - top : 0;
+    }
+    return addr;
+}
+
 static void release(xg_forecaster *f, const uint32_t *last, uint32_t gi) {
     for (uint32_t t = 0; t < f->g->tensor.n; t++) {
         if (f->staying[t] == XG_NONE || last[t] != gi) continue;
@@ -30,46 +86,43 @@ static void release(xg_forecaster *f, const uint32_t *last, uint32_t gi) {
     }
 }
 
-static void push_control(xg_forecaster *f, xg_pipe_step s) {
-    s.group = f->group;
-    s.ninst = s.cores = 1;
-    s.cycles = 1;
-    ++f->seq[s.engine];
+static uint32_t push_control(xg_forecaster *f, uint8_t engine) {
+    xg_pipe_step s = {.engine = engine, .group = f->group, .ninst = 1, .cores = 1, .cycles = 1};
     xg_push(f->a, &f->step, s);
-    xg_push(f->a, &f->out, XG_NONE);
-    xg_push(f->a, &f->out2, XG_NONE);
+    return f->step.n - 1;
 }
 
 /* Cores that share a group's work meet after it: see layout/plan.c. */
 static void wait_for_cores(xg_forecaster *f) {
-    if (!f->signal) return;
-    xg_pipe_step s = {.engine = XG_TILE_LOAD};
-    s.need[XG_TILE_SAVE] = f->signal;
-    push_control(f, s);
-    f->await = f->seq[XG_TILE_LOAD];
+    if (f->signal == XG_NONE) return;
+    uint32_t step = push_control(f, XG_TILE_LOAD);
+    xg_fc_order(f, f->signal, step);
+    xg_fc_order(f, f->await, step);
+    f->await = step;
 }
 
 static void signal_cores(xg_forecaster *f) {
-    xg_pipe_step s = {.engine = XG_TILE_SAVE};
-    s.need[XG_TILE_LOAD] = f->moved[0];
-    push_control(f, s);
-    f->signal = f->seq[XG_TILE_SAVE];
+    uint32_t step = push_control(f, XG_TILE_SAVE);
+    for (uint32_t i = 0; i < f->transfers.n; i++) xg_fc_order(f, f->transfers.v[i], step);
+    f->transfers.n = 0;
+    xg_fc_order(f, f->signal, step);
+    f->signal = step;
 }
 
 static void add_group(xg_forecaster *f, uint32_t gi) {
     const xg_group *g = &f->sel->group.v[gi];
     f->group = gi;
-    uint32_t before = f->step.n, buffers = f->buffer.n, await = f->await;
+    uint32_t step = f->step.n, buffer = f->buffer.n, edge = f->edge.n, await = f->await;
     wait_for_cores(f);
     uint32_t own = f->step.n;
     xg_fc_group(f, g);
     bool idle = f->step.n == own;
-    if (idle && own > before) { /* nobody waits for a group without steps */
-        f->step.n = f->out.n = f->out2.n = before;
-        f->seq[XG_TILE_LOAD]--;
+    if (idle) { /* nobody waits for a group without steps */
+        f->step.n = step;
+        f->edge.n = edge;
         f->await = await;
     }
-    xg_fc_place(f, buffers, before);
+    xg_fc_place(f, buffer, own, edge);
     if (f->m->cores > 1 && g->strategy.split != XG_SPLIT_IMAGE && !idle) signal_cores(f);
 }
 
@@ -88,9 +141,9 @@ static void begin(xg_forecaster *f) {
     uint32_t n = f->g->tensor.n + 1;
     f->staying = xg_newn(f->a, uint32_t, n);
     for (uint32_t t = 0; t < n; t++) f->staying[t] = XG_NONE;
-    f->on_chip = xg_newn(f->a, xg_fc_writes, n);
     f->in_ddr = xg_newn(f->a, xg_fc_writes, n);
     f->stage = 64;
+    f->await = f->signal = XG_NONE;
 }
 
 typedef struct finished {
@@ -107,7 +160,14 @@ static int by_finish(const void *pa, const void *pb) {
 /* Each group gets the time from the finish before its own. */
 static uint64_t share_cycles(xg_forecaster *f, xg_selection *s, uint32_t first, uint32_t last) {
     uint64_t *end = xg_newn(f->a, uint64_t, f->step.n + 1), before = 0;
-    uint64_t all = xg_pipe_run(f->a, f->m, f->step.v, f->step.n, end);
+    xg_fc_order_buffers(f, 0);
+    xg_pipe p = {.m = f->m,
+                 .step = f->step.v,
+                 .nstep = f->step.n,
+                 .nevent = 2 * f->buffer.n,
+                 .edge = f->edge.v,
+                 .nedge = f->edge.n};
+    uint64_t all = xg_pipe_run(f->a, &p, end);
     finished *v = xg_newn(f->a, finished, last - first + 1);
     for (uint32_t gi = first; gi < last; gi++) v[gi - first].group = gi;
     for (uint32_t i = 0; i < f->step.n; i++) {
@@ -130,6 +190,7 @@ static uint64_t segment(const xg_machine *m, xg_selection *s, uint32_t first, ui
         .a = a, .g = s->graph, .m = m, .sel = s, .parent = parent, .ddr = xg_needs_ddr(s, a)};
     begin(f);
     const uint32_t *last_reader = last_readers(s, a, parent);
+    f->chip_addr = place_stays(s, m, a, parent, last_reader);
     for (uint32_t r = 0; r < rounds(f, first, last); r++)
         for (uint32_t gi = first; gi < last; gi++) {
             if (r && s->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;

@@ -1,4 +1,4 @@
-/* Places of buffers on chip, as layout/alloc.c finds them; what stays on chip only takes room. */
+/* Places of buffers on chip, as layout/alloc.c finds them, and who used them before. */
 #include "fusion/forecast_inner.h"
 
 #include <stdlib.h>
@@ -45,10 +45,7 @@ static bool place_buffer(xg_forecaster *f, uint32_t b, bool soft, span *taken) {
     for (uint32_t i = f->lowest; i < b; i++) {
         const xg_fc_buffer *o = &f->buffer.v[i];
         if (o->mem != buf->mem || o->parent != XG_NONE || !clash(o, buf, soft)) continue;
-        if (o->stays)
-            size -= o->size < size ? o->size : size;
-        else
-            taken[n++] = (span){o->addr, o->addr + o->size};
+        taken[n++] = (span){o->addr, o->addr + o->size};
     }
     uint32_t at = first_fit(taken, n, buf->size, size);
     if (at == UINT32_MAX) return false;
@@ -78,45 +75,121 @@ static void drop_dead(xg_forecaster *f, uint32_t b) {
     }
 }
 
-/* The buffer hides what lay at its place; the step waits until that is no longer touched. */
-static void cover(xg_forecaster *f, uint32_t b, xg_pipe_step *s) {
-    xg_fc_buffer *buf = &f->buffer.v[b];
-    if (buf->seen || buf->stays) return;
-    buf->seen = true;
-    uint32_t n = 0, mem = buf->mem;
-    for (uint32_t i = 0; i < f->visible[mem].n; i++) {
-        uint32_t k = f->visible[mem].v[i];
-        const xg_fc_buffer *o = &f->buffer.v[k];
-        bool apart = o->addr + o->size <= buf->addr || buf->addr + buf->size <= o->addr;
-        bool hidden = o->addr >= buf->addr && o->addr + o->size <= buf->addr + buf->size;
-        for (int e = 0; !apart && e < XG_FC_ENGINES; e++)
-            if (o->touched[e] > s->need[e] && e != s->engine) s->need[e] = o->touched[e];
-        if (!hidden) f->visible[mem].v[n++] = k;
+/* ---- who used the place before
+ * ---------------------------------------------------------------------------- */
+
+typedef struct piece {
+    uint32_t lo, hi, owner;
+} piece;
+typedef XG_VEC(piece) pieces;
+
+typedef struct birth {
+    uint32_t step, buffer;
+} birth;
+
+static int by_birth(const void *a, const void *b) {
+    const birth *x = a, *y = b;
+    if (x->step != y->step) return x->step < y->step ? -1 : 1;
+    return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
+}
+
+static uint32_t open_event(uint32_t b) {
+    return (uint32_t)XG_PIPE_EVENT + 2 * b;
+}
+
+/* Cuts the buffer's words out of the pieces; who had a part of them is over before. */
+static void take_words(xg_forecaster *f, xg_arena *tmp, pieces *v, uint32_t b) {
+    const xg_fc_buffer *x = &f->buffer.v[b];
+    uint32_t lo = x->addr, hi = x->addr + x->size;
+    pieces next = {0};
+    xg_reserve(tmp, &next, v->n + 2);
+    for (uint32_t i = 0; i < v->n; i++) {
+        piece p = v->v[i];
+        if (p.lo >= hi || p.hi <= lo) {
+            xg_push(tmp, &next, p);
+            continue;
+        }
+        xg_fc_order(f, open_event(p.owner) + 1, open_event(b));
+        if (p.lo < lo) xg_push(tmp, &next, ((piece){p.lo, lo, p.owner}));
+        if (p.hi > hi) xg_push(tmp, &next, ((piece){hi, p.hi, p.owner}));
     }
-    f->visible[mem].n = n;
-    xg_push(f->a, &f->visible[mem], b);
+    xg_push(tmp, &next, ((piece){lo, hi, b}));
+    *v = next;
 }
 
-static uint32_t whole(const xg_forecaster *f, uint32_t b) {
-    while (b != XG_NONE && f->buffer.v[b].parent != XG_NONE) b = f->buffer.v[b].parent;
-    return b;
-}
-
-void xg_fc_place(xg_forecaster *f, uint32_t from, uint32_t first_step) {
+void xg_fc_order_buffers(xg_forecaster *f, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(f->a));
-    span *taken = xg_newn(tmp, span, f->buffer.n - f->lowest + 1);
+    pieces mem[XG_TILE_MEMS] = {0};
+    birth *v = xg_newn(tmp, birth, f->buffer.n - from + 1);
+    uint32_t n = 0;
+    for (uint32_t b = from; b < f->buffer.n; b++) {
+        const xg_fc_buffer *x = &f->buffer.v[b];
+        if (x->touched.n && x->size) v[n++] = (birth){x->touched.v[0].step, b};
+    }
+    qsort(v, n, sizeof *v, by_birth);
+    for (uint32_t i = 0; i < n; i++)
+        take_words(f, tmp, &mem[f->buffer.v[v[i].buffer].mem], v[i].buffer);
+    xg_arena_free(tmp);
+}
+
+/* ---- both ways
+ * --------------------------------------------------------------------------------------------- */
+
+static bool place_all(xg_forecaster *f, uint32_t from, span *taken) {
     uint32_t lowest = f->lowest;
     bool ok = true;
     for (uint32_t b = from; b < f->buffer.n && ok; b++) {
         drop_dead(f, b);
         ok = place_somehow(f, b, false, taken);
     }
-    if (!ok) f->lowest = lowest;
-    for (uint32_t b = from; b < f->buffer.n && !ok; b++) (void)place_somehow(f, b, true, taken);
+    f->lowest = lowest;
+    if (ok) return true;
+    ok = true;
+    for (uint32_t b = from; b < f->buffer.n; b++) ok &= place_somehow(f, b, true, taken);
+    return ok;
+}
+
+static uint64_t span_of(xg_forecaster *f, uint32_t from, uint32_t step, uint32_t edge) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(f->a));
+    uint32_t edges = f->edge.n;
+    xg_fc_order_buffers(f, from);
+    xg_pipe p = {.m = f->m,
+                 .step = f->step.v + step,
+                 .nstep = f->step.n - step,
+                 .step0 = step,
+                 .nevent = 2 * (f->buffer.n - from),
+                 .event0 = 2 * from,
+                 .edge = f->edge.v + edge,
+                 .nedge = f->edge.n - edge};
+    uint64_t cycles = xg_pipe_span(tmp, &p);
+    f->edge.n = edges;
     xg_arena_free(tmp);
-    for (uint32_t i = first_step; i < f->step.n; i++) {
-        uint32_t out = whole(f, f->out.v[i]), out2 = whole(f, f->out2.v[i]);
-        if (out != XG_NONE) cover(f, out, &f->step.v[i]);
-        if (out2 != XG_NONE) cover(f, out2, &f->step.v[i]);
+    return cycles;
+}
+
+void xg_fc_place(xg_forecaster *f, uint32_t from, uint32_t step, uint32_t edge) {
+    if (from == f->buffer.n) return;
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(f->a));
+    span *taken = xg_newn(tmp, span, f->buffer.n - f->lowest + 1);
+    uint64_t least = UINT64_MAX;
+    uint32_t best = 0;
+    bool free_wish = false;
+    for (uint32_t b = from; b < f->buffer.n; b++) {
+        f->buffer.v[b].wish = f->buffer.v[b].ahead;
+        free_wish |= f->buffer.v[b].made;
     }
+    for (uint32_t way = 0; way < 3; way++) { /* the third: the better one again */
+        if (way == 2 && best == 1) break;
+        if (way && !free_wish) break;
+        for (uint32_t b = from; b < f->buffer.n; b++) {
+            xg_fc_buffer *x = &f->buffer.v[b];
+            x->ahead = way == 1 && x->made ? 0 : x->wish;
+        }
+        bool ok = place_all(f, from, taken);
+        if (way == 2 || !free_wish) break;
+        uint64_t cycles = ok ? span_of(f, from, step, edge) : UINT64_MAX;
+        if (cycles < least) least = cycles, best = way;
+    }
+    for (uint32_t b = from; b < f->buffer.n; b++) drop_dead(f, b);
+    xg_arena_free(tmp);
 }

@@ -1,5 +1,5 @@
-/* Steps of one group on core 0: the loops, requests and buffers of layout/tasks.c, with costs instead
- * of tasks. */
+/* Steps of one group on core 0: the loops, requests and buffers of layout/tasks.c, with costs
+ * instead of tasks. */
 #include "fusion/forecast_inner.h"
 
 #include "fusion/estimate.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CACHE = 64, KEEP = 4, PREFETCH = 48 };
+enum { CACHE = 64, KEEP = 4, PREFETCH = 48, LONG_CYCLES = 512 };
 
 typedef struct cached {
     uint32_t tensor; /* a slice; XG_NONE: a packed constant */
@@ -49,7 +49,7 @@ static void raise(uint32_t *v, uint32_t to) {
     if (*v < to) *v = to;
 }
 
-static void touch(xg_forecaster *f, uint32_t b, uint32_t stage) {
+static void outlive(xg_forecaster *f, uint32_t b, uint32_t stage) {
     for (; b != XG_NONE; b = f->buffer.v[b].parent) {
         xg_fc_buffer *x = &f->buffer.v[b];
         raise(&x->last, f->step.n);
@@ -57,45 +57,56 @@ static void touch(xg_forecaster *f, uint32_t b, uint32_t stage) {
     }
 }
 
-static xg_fc_buffer *whole(xg_forecaster *f, uint32_t b) {
-    while (f->buffer.v[b].parent != XG_NONE) b = f->buffer.v[b].parent;
-    return &f->buffer.v[b];
+static bool overlap(const xg_fc_access *a, const xg_fc_access *b) {
+    for (int i = 0; i < 3; i++)
+        if (a->lo[i] >= b->hi[i] || b->lo[i] >= a->hi[i]) return false;
+    return true;
 }
 
-static void reads(xg_forecaster *f, xg_pipe_step *s, uint32_t b, uint32_t seq) {
+/* The step about to be added touches slice s of a buffer, NULL: all of it; it comes after those
+ * before it that touch the same words where one of both writes. */
+static void touch(gen *k, uint32_t b, const xg_slice *s, bool write) {
+    xg_forecaster *f = k->f;
     if (b == XG_NONE) return;
-    xg_fc_buffer *x = whole(f, b);
-    for (int e = 0; e < XG_FC_ENGINES; e++)
-        if (e != s->engine) raise(&s->need[e], x->written[e]);
-    raise(&x->touched[s->engine], seq);
+    const xg_fc_buffer *x = &f->buffer.v[b];
+    uint32_t icp = k->m->tile.icp, root = b, offset = 0, step = f->step.n;
+    for (; f->buffer.v[root].parent != XG_NONE; root = f->buffer.v[root].parent)
+        offset += f->buffer.v[root].offset;
+    xg_fc_access y = {.step = step, .write = write, .hi = {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
+    if (s && x->mem == XG_MEM_FM && !x->fold && s->h0 >= x->s.h0 && s->w0 >= x->s.w0 &&
+        s->c0 >= x->s.c0) {
+        y.lo[0] = s->h0 - x->s.h0, y.hi[0] = s->h1 - x->s.h0;
+        y.lo[1] = s->w0 - x->s.w0, y.hi[1] = s->w1 - x->s.w0;
+        y.lo[2] = offset + (s->c0 - x->s.c0) / icp;
+        y.hi[2] = offset + (uint32_t)xg_ceil_div(s->c1 - x->s.c0, icp);
+    }
+    xg_fc_accesses *all = &f->buffer.v[root].touched;
+    for (uint32_t i = 0; i < all->n; i++)
+        if ((write || all->v[i].write) && overlap(&all->v[i], &y))
+            xg_fc_order(f, all->v[i].step, step);
+    xg_push(f->a, all, y);
+    uint32_t event = (uint32_t)XG_PIPE_EVENT + 2 * root;
+    xg_fc_order(f, event, step);
+    xg_fc_order(f, step, event + 1);
 }
 
-/* A buffer is written after its readers so far; parts of one result by several steps of an engine. */
-static void writes(xg_forecaster *f, xg_pipe_step *s, uint32_t b, uint32_t seq) {
-    if (b == XG_NONE) return;
-    xg_fc_buffer *x = whole(f, b);
-    for (int e = 0; e < XG_FC_ENGINES; e++)
-        if (e != s->engine && !x->stays) raise(&s->need[e], x->touched[e]);
-    raise(&x->touched[s->engine], seq);
-    raise(&x->written[s->engine], seq);
-}
-
-static uint32_t add_step(gen *k, xg_pipe_step s, const uses *u, uint32_t stage) {
+/* a, b: the parts of the operands that are read, c: of the result; NULL: all. */
+static uint32_t add_step(gen *k, xg_pipe_step x, const uses *u, uint32_t stage, const xg_slice *a,
+                         const xg_slice *b, const xg_slice *c) {
     xg_forecaster *f = k->f;
     const uint32_t used[] = {u->in, u->in2, u->w, u->p, u->out, u->psum};
-    for (uint32_t i = 0; i < XG_COUNT(used); i++) touch(f, used[i], stage);
-    uint32_t seq = ++f->seq[s.engine];
-    s.group = f->group;
-    s.cores = f->active;
-    if (s.ninst == 0) s.ninst = 1;
-    for (uint32_t i = 0; i < 4; i++)
-        if (used[i] != XG_NONE && !whole(f, used[i])->stays) reads(f, &s, used[i], seq);
-    writes(f, &s, u->out, seq);
-    writes(f, &s, u->psum, seq);
-    xg_push(f->a, &f->step, s);
-    xg_push(f->a, &f->out, u->out);
-    xg_push(f->a, &f->out2, u->psum);
-    return seq;
+    for (uint32_t i = 0; i < XG_COUNT(used); i++) outlive(f, used[i], stage);
+    touch(k, u->in, a, false);
+    touch(k, u->in2, b, false);
+    touch(k, u->w, NULL, false);
+    touch(k, u->p, NULL, false);
+    touch(k, u->psum, NULL, true);
+    touch(k, u->out, c, true);
+    x.group = f->group;
+    x.cores = f->active;
+    if (x.ninst == 0) x.ninst = 1;
+    xg_push(f->a, &f->step, x);
+    return f->step.n - 1;
 }
 
 static uint32_t add_buffer(gen *k, xg_fc_buffer b, uint32_t stage) {
@@ -111,7 +122,7 @@ static uint32_t add_map_buffer(gen *k, const xg_slice *s, uint32_t il, uint32_t 
     return add_buffer(
         k,
         (xg_fc_buffer){
-            .mem = XG_MEM_FM, .size = xg_fm_words(k->m, s, il), .il = il, .ahead = ahead},
+            .mem = XG_MEM_FM, .size = xg_fm_words(k->m, s, il), .il = il, .ahead = ahead, .s = *s},
         stage);
 }
 
@@ -133,7 +144,8 @@ static uint32_t home(const xg_forecaster *f, uint32_t t, bool chip, xg_slice *s)
     return t;
 }
 
-/* Through reshapes and slices to the tensor that is stored; where a view was, all of it is meant. */
+/* Through reshapes and slices to the tensor that is stored; where a view was, all of it is meant.
+ */
 static uint32_t stored(const xg_forecaster *f, uint32_t t, bool *view) {
     for (*view = false;; *view = true) {
         uint32_t made = xg_tensorp(f->g, t)->producer;
@@ -146,29 +158,6 @@ static uint32_t stored(const xg_forecaster *f, uint32_t t, bool *view) {
 static bool meet(const xg_slice *a, const xg_slice *b) {
     return a->n == b->n && a->h0 < b->h1 && b->h0 < a->h1 && a->w0 < b->w1 && b->w0 < a->w1 &&
            a->c0 < b->c1 && b->c0 < a->c1;
-}
-
-static void after_writes(const xg_fc_writes *w, const xg_slice *s, bool all, uint8_t engine,
-                         uint32_t need[XG_FC_ENGINES]) {
-    bool found[XG_FC_ENGINES] = {0};
-    for (uint32_t i = w->n; i-- > 0;) {
-        const xg_fc_write *x = &w->v[i];
-        if (found[x->engine] || x->engine == engine || !(all || meet(&x->s, s))) continue;
-        found[x->engine] = true;
-        raise(&need[x->engine], x->seq);
-    }
-}
-
-static void after_chip_writes(gen *k, uint32_t tensor, xg_slice s, uint8_t engine,
-                              uint32_t need[XG_FC_ENGINES]) {
-    uint32_t t = home(k->f, tensor, true, &s);
-    after_writes(&k->f->on_chip[t], &s, false, engine, need);
-}
-
-static void note_chip_write(gen *k, uint32_t tensor, xg_slice s, uint8_t engine) {
-    if (!stays(k->f, tensor)) return;
-    uint32_t t = home(k->f, tensor, true, &s);
-    xg_push(k->f->a, &k->f->on_chip[t], ((xg_fc_write){s, engine, k->f->seq[engine]}));
 }
 
 /* ---- transfers
@@ -184,7 +173,8 @@ static xg_pipe_step transfer(const gen *k, bool load, uint64_t runs, uint64_t ru
         .ddr = xg_time_ddr_x65536(k->m, runs * run, xg_time_bursts(k->m, runs, run))};
 }
 
-/* A slice between DDR and the chip: runs of bytes that are consecutive where the tensor is stored. */
+/* A slice between DDR and the chip: runs of bytes that are consecutive where the tensor is stored.
+ */
 static xg_pipe_step move_slice(const gen *k, uint32_t tensor, const xg_slice *s, bool load) {
     xg_slice at = *s;
     bool view;
@@ -203,23 +193,23 @@ static xg_pipe_step move_slice(const gen *k, uint32_t tensor, const xg_slice *s,
                     rows * cols * (uint64_t)xg_ceil_div((int64_t)ch, k->m->tile.icp));
 }
 
-/* Orders a transfer behind what it needs of DDR and behind the cores' last meeting. */
-static void order_in_ddr(gen *k, uint32_t tensor, xg_slice s, xg_pipe_step *x) {
+/* The transfer about to be added comes behind what it needs of DDR and behind the cores' last
+ * meeting. */
+static void order_in_ddr(gen *k, uint32_t tensor, xg_slice s, bool load) {
     xg_forecaster *f = k->f;
     bool view;
-    uint32_t root = home(f, stored(f, tensor, &view), false, &s);
-    if (x->engine == XG_TILE_LOAD) {
-        after_writes(&f->in_ddr[root], &s, view, x->engine, x->need);
-        f->moved[0] = f->seq[XG_TILE_LOAD] + 1;
-        return;
-    }
-    raise(&x->need[XG_TILE_LOAD], f->await);
-    f->moved[1] = f->seq[XG_TILE_SAVE] + 1;
-    xg_push(f->a, &f->in_ddr[root], ((xg_fc_write){s, XG_TILE_SAVE, f->moved[1]}));
+    uint32_t root = home(f, stored(f, tensor, &view), false, &s), step = f->step.n;
+    xg_fc_writes *w = &f->in_ddr[root];
+    xg_push(f->a, &f->transfers, step);
+    xg_fc_order(f, f->await, step);
+    for (uint32_t i = 0; load && i < w->n; i++)
+        if (view || meet(&w->v[i].s, &s)) xg_fc_order(f, w->v[i].step, step);
+    if (!load) xg_push(f->a, w, ((xg_fc_write){s, step}));
 }
 
 /* ---- requests
- * ------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static cached *find(gen *k, uint32_t tensor, const xg_slice *s) {
     for (uint32_t i = 0; i < k->ncache; i++) {
@@ -260,9 +250,8 @@ static uint32_t request_slice(gen *k, uint32_t tensor, const xg_slice *s, uint32
     if (hit) return hit->buffer;
     uses u = no_uses;
     u.out = add_map_buffer(k, s, il, stage, slice_ahead(k));
-    xg_pipe_step x = move_slice(k, tensor, s, true);
-    order_in_ddr(k, tensor, *s, &x);
-    add_step(k, x, &u, stage);
+    order_in_ddr(k, tensor, *s, true);
+    add_step(k, move_slice(k, tensor, s, true), &u, stage, NULL, NULL, s);
     remember(k, (cached){.tensor = tensor, .s = *s, .buffer = u.out}, false);
     return u.out;
 }
@@ -275,7 +264,7 @@ static uint32_t request_piece(gen *k, xg_slice piece, uint8_t mem, uint32_t size
     if (hit) return hit->buffer;
     uses u = no_uses;
     u.out = add_buffer(k, (xg_fc_buffer){.mem = mem, .size = size, .ahead = 6}, stage);
-    add_step(k, transfer(k, true, 1, bytes, words), &u, stage);
+    add_step(k, transfer(k, true, 1, bytes, words), &u, stage, NULL, NULL, NULL);
     bool keep = mem == XG_MEM_W && k->grp->strategy.weights_resident;
     remember(k, (cached){.tensor = XG_NONE, .s = piece, .buffer = u.out}, keep);
     return u.out;
@@ -356,11 +345,9 @@ static void spread_needs(gen *k, const xg_slice *out) {
     }
 }
 
-static uint32_t operand_buffer(gen *k, uint32_t tensor, uint8_t engine,
-                               uint32_t need[XG_FC_ENGINES]) {
+static uint32_t operand_buffer(gen *k, uint32_t tensor) {
     local *l = local_of(k, tensor);
     if (!l->inside) l->buffer = request_slice(k, tensor, &l->need, l->il);
-    if (!l->inside && stays(k->f, tensor)) after_chip_writes(k, tensor, l->need, engine, need);
     return l->buffer;
 }
 
@@ -376,26 +363,108 @@ static void add_init(gen *k, uint32_t node, xg_pipe_step *s) {
     s->cycles++;
 }
 
-static xg_pipe_step conv_step(gen *k, uint32_t node, const xg_slice *s, uint32_t channels,
-                              uint32_t il, bool fold, bool sums) {
-    const xg_tile_machine *t = &k->m->tile;
-    xg_window w = xg_node_window(xg_nodep(k->g, node));
-    uint32_t groups = (uint32_t)xg_ceil_div(s->c1 - s->c0, t->ocp),
-             row_groups = (uint32_t)xg_ceil_div(s->h1 - s->h0, t->pp);
-    uint64_t one = xg_time_conv(k->m, (uint32_t)w.kh, fold ? 1 : (uint32_t)w.kw, (uint32_t)w.sh, il,
-                                (uint32_t)xg_ceil_div(channels, t->icp),
-                                (uint32_t)xg_min(t->pp, s->h1 - s->h0), s->w1 - s->w0, sums, sums);
-    xg_pipe_step x = {
-        .engine = XG_TILE_CONV, .ninst = groups * row_groups, .cycles = one * groups * row_groups};
-    add_init(k, node, &x);
-    return x;
+/* What a compute step does: its cost follows from the slice of the result. */
+typedef struct work {
+    uint32_t node;
+    xg_tile_kind kind;
+    uint32_t channels, il; /* convolutions: of the input */
+    bool fold, sums;
+} work;
+
+static uint32_t slice_rows(const xg_slice *s) {
+    return s->h1 - s->h0;
 }
 
-static void finish_compute(gen *k, xg_pipe_step x, const uses *u, uint32_t node,
-                           const xg_slice *s) {
-    uint32_t tensor = xg_nodep(k->g, node)->out[0];
-    add_step(k, x, u, ++k->f->stage);
-    if (xg_group_returns(k->grp, node)) note_chip_write(k, tensor, *s, x.engine);
+static xg_pipe_step conv_step(const gen *k, const work *j, const xg_slice *s) {
+    const xg_tile_machine *t = &k->m->tile;
+    xg_window w = xg_node_window(xg_nodep(k->g, j->node));
+    uint32_t groups = (uint32_t)xg_ceil_div(s->c1 - s->c0, t->ocp),
+             row_groups = (uint32_t)xg_ceil_div(slice_rows(s), t->pp);
+    uint64_t one =
+        xg_time_conv(k->m, (uint32_t)w.kh, j->fold ? 1 : (uint32_t)w.kw, (uint32_t)w.sh, j->il,
+                     (uint32_t)xg_ceil_div(j->channels, t->icp),
+                     (uint32_t)xg_min(t->pp, slice_rows(s)), s->w1 - s->w0, j->sums, j->sums);
+    return (xg_pipe_step){
+        .engine = XG_TILE_CONV, .ninst = groups * row_groups, .cycles = one * groups * row_groups};
+}
+
+/* Parts of an axis in which an average has the same number of elements. */
+static uint32_t equal_counts(uint32_t o0, uint32_t o1, int32_t kernel, int32_t s, int32_t d,
+                             int32_t pad, int64_t size) {
+    uint32_t parts = 0, before = UINT32_MAX;
+    for (uint32_t o = o0; o < o1; o++) {
+        uint32_t count = 0;
+        for (int32_t i = 0; i < kernel; i++) {
+            int64_t x = (int64_t)o * s - pad + (int64_t)i * d;
+            count += x >= 0 && x < size;
+        }
+        parts += count != before;
+        before = count;
+    }
+    return parts;
+}
+
+static xg_pipe_step pool_step(const gen *k, const xg_node *n, const xg_slice *s) {
+    xg_window w = xg_node_window(n);
+    int64_t d[4];
+    xg_dims4(xg_in(k->g, n, 0), d);
+    uint32_t ni = 1;
+    if (n->op == XG_OP_AvgPool && !xg_ai(n, XG_ATTR_count_pad) && (w.pt | w.pl | w.pb | w.pr))
+        ni = equal_counts(s->h0, s->h1, w.kh, w.sh, w.dh, w.pt, d[1]) *
+             equal_counts(s->w0, s->w1, w.kw, w.sw, w.dw, w.pl, d[2]);
+    uint64_t cycles =
+        xg_time_pool(k->m, (uint32_t)(w.kh * w.kw), slice_rows(s), s->w1 - s->w0, s->c1 - s->c0);
+    cycles += (ni - 1) * (uint64_t)(k->m->tile.misc_start + 1);
+    return (xg_pipe_step){.engine = XG_TILE_MISC, .ninst = ni, .cycles = cycles};
+}
+
+static xg_pipe_step compute_step(const gen *k, const work *j, const xg_slice *s) {
+    const xg_node *n = xg_nodep(k->g, j->node);
+    uint32_t rows = slice_rows(s), cols = s->w1 - s->w0, ch = s->c1 - s->c0;
+    xg_pipe_step x = {.engine = XG_TILE_MISC, .ninst = 1};
+    switch (j->kind) {
+    case XG_TK_CONV:
+        return conv_step(k, j, s);
+    case XG_TK_POOL:
+        return pool_step(k, n, s);
+    case XG_TK_DW: {
+        xg_window w = xg_node_window(n);
+        x.cycles = xg_time_dwconv(k->m, (uint32_t)(w.kh * w.kw), rows, cols, ch);
+        return x;
+    }
+    case XG_TK_ELEW:
+        x.cycles = xg_time_elew(k->m, 2, rows, cols, ch);
+        return x;
+    default:
+        x.cycles = xg_time_lut(k->m, rows, cols, ch);
+        return x;
+    }
+}
+
+static void add_compute(gen *k, const work *j, const uses *u, const xg_slice *s) {
+    const xg_node *n = xg_nodep(k->g, j->node);
+    xg_slice a = *s, b = *s;
+    if (j->kind != XG_TK_LUT) a = xg_need(k->g, n, 0, s);
+    if (u->in2 != XG_NONE) b = xg_need(k->g, n, 1, s);
+    xg_pipe_step x = compute_step(k, j, s);
+    if (j->kind != XG_TK_LUT) add_init(k, j->node, &x);
+    add_step(k, x, u, k->f->stage, &a, &b, s);
+}
+
+/* One stage; long ones are cut into row groups, as layout/order.c does. */
+static void finish_compute(gen *k, const work *j, const uses *u, const xg_slice *s) {
+    uint32_t rows = k->m->tile.pp;
+    while (rows % k->m->tile.misc_rows) rows += k->m->tile.pp;
+    ++k->f->stage;
+    xg_slice rest = *s;
+    if (u->psum == XG_NONE && slice_rows(s) > k->m->tile.pp &&
+        compute_step(k, j, s).cycles >= LONG_CYCLES)
+        for (; slice_rows(&rest) > rows; rest.h0 += rows) {
+            xg_slice part = rest;
+            part.h1 = rest.h0 + rows;
+            add_compute(k, j, u, &part);
+        }
+    add_compute(k, j, u, &rest);
 }
 
 static uint32_t request_folded(gen *k, uint32_t node, const xg_slice *s) {
@@ -409,12 +478,13 @@ static uint32_t request_folded(gen *k, uint32_t node, const xg_slice *s) {
     xg_dims4(xg_in(k->g, n, 0), d);
     uses u = no_uses;
     u.out = add_map_buffer(k, &f, in->il, stage, slice_ahead(k));
+    k->f->buffer.v[u.out].fold = true;
     uint64_t rows = f.h1 - f.h0, cols = in->need.w1 - in->need.w0, run = cols * (uint64_t)d[3];
     bool one = cols == (uint64_t)d[2];
     xg_pipe_step x = transfer(k, true, one ? 1 : rows, one ? rows * run : run,
                               rows * (f.w1 - f.w0) * (uint64_t)xg_ceil_div(f.c1, k->m->tile.icp));
-    order_in_ddr(k, n->in[0], in->need, &x);
-    add_step(k, x, &u, stage);
+    order_in_ddr(k, n->in[0], in->need, true);
+    add_step(k, x, &u, stage, NULL, NULL, NULL);
     remember(k, (cached){.tensor = n->in[0], .s = f, .buffer = u.out}, false);
     return u.out;
 }
@@ -429,8 +499,8 @@ static void conv_block_folded(gen *k, uint32_t node, const xg_slice *s, uint32_t
     uint32_t channels = (uint32_t)(d[3] * xg_node_window(n).kw);
     u.w = conv_weights(k, node, s, 0, channels, true);
     u.out = out;
-    finish_compute(k, conv_step(k, node, s, channels, k->f->buffer.v[u.in].il, true, false), &u,
-                   node, s);
+    work j = {node, XG_TK_CONV, channels, k->f->buffer.v[u.in].il, true, false};
+    finish_compute(k, &j, &u, s);
 }
 
 static uint32_t psum_buffer(gen *k, const xg_slice *s, uint32_t stage) {
@@ -464,18 +534,14 @@ static void conv_block(gen *k, uint32_t node, const xg_slice *s, uint32_t out) {
         u.w = conv_weights(k, node, s, i0, i1, false);
         if (psum == XG_NONE && step < hi - lo) psum = psum_buffer(k, s, k->f->stage + 1);
         u.psum = psum;
-        xg_pipe_step x =
-            conv_step(k, node, s, i1 - i0, k->f->buffer.v[u.in].il, false, step < hi - lo);
-        if (!in->inside && stays(k->f, n->in[0]))
-            after_chip_writes(k, n->in[0], need, x.engine, x.need);
-        finish_compute(k, x, &u, node, s);
+        work j = {node, XG_TK_CONV, i1 - i0, k->f->buffer.v[u.in].il, false, step < hi - lo};
+        finish_compute(k, &j, &u, s);
     }
 }
 
 static void conv_node(gen *k, uint32_t node, const xg_slice *s, uint32_t out) {
     uint32_t step = k->grp->strategy.tile_oc, in = xg_nodep(k->g, node)->in[0];
-    bool fold =
-        k->grp->strategy.fold && node == k->grp->node[0] && k->f->staying[in] == XG_NONE;
+    bool fold = k->grp->strategy.fold && node == k->grp->node[0] && k->f->staying[in] == XG_NONE;
     if (!step) step = s->c1 - s->c0;
     if (xg_ai(xg_nodep(k->g, node), XG_ATTR_group) > 1) step = k->m->tile.ocp;
     for (uint32_t c = s->c0; c < s->c1; c += step) {
@@ -489,105 +555,67 @@ static void conv_node(gen *k, uint32_t node, const xg_slice *s, uint32_t out) {
     }
 }
 
-static uint32_t slice_rows(const xg_slice *s) {
-    return s->h1 - s->h0;
-}
-
 static void dw_node(gen *k, uint32_t node, const xg_slice *s, uint32_t out) {
     const xg_node *n = xg_nodep(k->g, node);
     xg_window w = xg_node_window(n);
-    uint32_t taps = (uint32_t)(w.kh * w.kw);
-    uint64_t bytes =
-        taps * (uint64_t)xg_ceil_div(s->c1 - s->c0, k->m->tile.icp) * k->m->tile.icp;
-    xg_pipe_step x = {.engine = XG_TILE_MISC,
-                      .ninst = 1,
-                      .cycles = xg_time_dwconv(k->m, taps, slice_rows(s), s->w1 - s->w0,
-                                               s->c1 - s->c0)};
+    uint64_t bytes = (uint64_t)(w.kh * w.kw) *
+                     (uint64_t)xg_ceil_div(s->c1 - s->c0, k->m->tile.icp) * k->m->tile.icp;
     uses u = no_uses;
-    u.in = operand_buffer(k, n->in[0], x.engine, x.need);
+    u.in = operand_buffer(k, n->in[0]);
     u.w = request_param(k, PIECE_DW, node, s->c0, s->c1, bytes);
     u.p = params(k, node, s->c0, s->c1);
     u.out = out;
-    add_init(k, node, &x);
-    finish_compute(k, x, &u, node, s);
-}
-
-/* Parts of an axis in which an average has the same number of elements. */
-static uint32_t equal_counts(uint32_t o0, uint32_t o1, int32_t kernel, int32_t s, int32_t d,
-                             int32_t pad, int64_t size) {
-    uint32_t parts = 0, before = UINT32_MAX;
-    for (uint32_t o = o0; o < o1; o++) {
-        uint32_t count = 0;
-        for (int32_t i = 0; i < kernel; i++) {
-            int64_t x = (int64_t)o * s - pad + (int64_t)i * d;
-            count += x >= 0 && x < size;
-        }
-        parts += count != before;
-        before = count;
-    }
-    return parts;
-}
-
-static xg_pipe_step pool_step(gen *k, const xg_node *n, const xg_slice *s) {
-    xg_window w = xg_node_window(n);
-    int64_t d[4];
-    xg_dims4(xg_in(k->g, n, 0), d);
-    uint32_t taps = (uint32_t)(w.kh * w.kw), ni = 1;
-    if (n->op == XG_OP_AvgPool && !xg_ai(n, XG_ATTR_count_pad) && (w.pt | w.pl | w.pb | w.pr))
-        ni = equal_counts(s->h0, s->h1, w.kh, w.sh, w.dh, w.pt, d[1]) *
-             equal_counts(s->w0, s->w1, w.kw, w.sw, w.dw, w.pl, d[2]);
-    uint64_t cycles = xg_time_pool(k->m, taps, slice_rows(s), s->w1 - s->w0, s->c1 - s->c0);
-    cycles += (ni - 1) * (uint64_t)(k->m->tile.misc_start + 1);
-    return (xg_pipe_step){.engine = XG_TILE_MISC, .ninst = ni, .cycles = cycles};
+    work j = {.node = node, .kind = XG_TK_DW};
+    finish_compute(k, &j, &u, s);
 }
 
 static void misc_node(gen *k, uint32_t node, const xg_slice *s, uint32_t out, xg_tile_kind kind) {
     const xg_node *n = xg_nodep(k->g, node);
-    uint32_t rows = slice_rows(s), cols = s->w1 - s->w0, ch = s->c1 - s->c0;
-    xg_pipe_step x = {.engine = XG_TILE_MISC, .ninst = 1};
-    if (kind == XG_TK_POOL)
-        x = pool_step(k, n, s);
-    else if (kind == XG_TK_ELEW)
-        x.cycles = xg_time_elew(k->m, 2, rows, cols, ch);
-    else
-        x.cycles = xg_time_lut(k->m, rows, cols, ch);
     uses u = no_uses;
-    u.in = operand_buffer(k, n->in[0], x.engine, x.need);
-    if (kind == XG_TK_ELEW) u.in2 = operand_buffer(k, n->in[1], x.engine, x.need);
+    u.in = operand_buffer(k, n->in[0]);
+    if (kind == XG_TK_ELEW) u.in2 = operand_buffer(k, n->in[1]);
     if (kind == XG_TK_LUT) u.p = request_param(k, PIECE_TABLE, node, 0, 0, 256);
     u.out = out;
-    if (kind != XG_TK_LUT) add_init(k, node, &x);
-    finish_compute(k, x, &u, node, s);
+    work j = {.node = node, .kind = kind};
+    finish_compute(k, &j, &u, s);
 }
 
 /* ---- results
  * ----------------------------------------------------------------------------------------------------
  */
 
-/* A staying tensor takes room from now on; what lies in a staying concat takes none of its own. */
+/* Channel at which a tensor begins in the concat result that it lies in. */
+static uint32_t channel_in(const gen *k, uint32_t tensor, uint32_t result) {
+    const xg_node *n = xg_nodep(k->g, xg_tensorp(k->g, result)->producer);
+    uint32_t o = 0;
+    while (n->in[o] != tensor) o++;
+    return xg_concat_slice(k->g, n, o, (xg_slice){0, 0, 0, 0, 0, 0, 0}).c0;
+}
+
 static uint32_t staying_buffer(gen *k, uint32_t tensor) {
     xg_forecaster *f = k->f;
     if (f->staying[tensor] != XG_NONE) return f->staying[tensor];
     uint32_t up = f->parent[tensor];
     bool inside = up != XG_NONE && stays(f, up);
-    uint32_t root = inside ? staying_buffer(k, up) : XG_NONE, il;
+    uint32_t root = inside ? staying_buffer(k, up) : XG_NONE;
     xg_slice all = xg_slice_whole(xg_tensorp(f->g, tensor), 0);
-    il = inside ? f->buffer.v[root].il : xg_staying_interleave(f->g, tensor);
+    uint32_t il = inside ? f->buffer.v[root].il : xg_staying_interleave(f->g, tensor);
     uint32_t b = add_map_buffer(k, &all, il, f->stage + 1, 0);
     xg_fc_buffer *x = &f->buffer.v[b];
     x->stays = true;
-    if (inside) x->size = 0;
+    x->addr = f->chip_addr[tensor];
     x->last = x->soft_last = UINT32_MAX;
+    x->parent = root;
+    if (inside) x->offset = channel_in(k, tensor, up) / k->m->tile.icp;
     return f->staying[tensor] = b;
 }
 
-static void save(gen *k, uint32_t tensor, const xg_slice *s, uint32_t buf) {
+static void save(gen *k, uint32_t tensor, const xg_slice *s, uint32_t buf, bool copied) {
     uses u = no_uses;
     u.in = buf;
-    xg_pipe_step x = move_slice(k, tensor, s, false);
-    if (k->f->buffer.v[buf].stays) after_chip_writes(k, tensor, *s, x.engine, x.need);
-    order_in_ddr(k, tensor, *s, &x);
-    add_step(k, x, &u, k->f->stage + 1);
+    order_in_ddr(k, tensor, *s, false);
+    add_step(k, move_slice(k, tensor, s, false), &u, k->f->stage + 1, copied ? NULL : s, NULL,
+             NULL);
 }
 
 static uint32_t overwriter(const gen *k, uint32_t i) {
@@ -609,11 +637,15 @@ static uint32_t result_buffer(gen *k, uint32_t i) {
         l->buffer = staying_buffer(k, n->out[0]);
     } else if (over < k->grp->nnode) {
         uint32_t parent = result_buffer(k, over);
-        l->buffer = add_buffer(k, k->f->buffer.v[parent], k->f->stage + 1);
+        xg_fc_buffer over_it = k->f->buffer.v[parent];
+        over_it.offset = over_it.ahead = 0;
+        over_it.stays = false;
+        over_it.touched = (xg_fc_accesses){0};
+        l->buffer = add_buffer(k, over_it, k->f->stage + 1);
         k->f->buffer.v[l->buffer].parent = parent;
-        k->f->buffer.v[l->buffer].stays = false;
     } else {
-        l->buffer = add_map_buffer(k, &l->need, l->il, k->f->stage + 1, 0);
+        l->buffer = add_map_buffer(k, &l->need, l->il, k->f->stage + 1, slice_ahead(k));
+        k->f->buffer.v[l->buffer].made = true;
     }
     return l->buffer;
 }
@@ -632,7 +664,7 @@ static void one_tile(gen *k, const xg_slice *out) {
             dw_node(k, node, &s, buf);
         else
             misc_node(k, node, &s, buf, kind);
-        if (xg_group_returns(k->grp, node) && k->f->ddr[tensor]) save(k, tensor, &s, buf);
+        if (xg_group_returns(k->grp, node) && k->f->ddr[tensor]) save(k, tensor, &s, buf, false);
     }
     k->stages_in_tile = k->f->stage - before;
 }
@@ -691,9 +723,8 @@ static void tile_loops(gen *k) {
     if (st->split == XG_SPLIT_CHANNELS)
         area.c1 = part(area.c1, (uint32_t)xg_max(t->ocp, t->icp), &k->f->active);
     uint32_t step = st->tile_oc && !all_channels(k) ? st->tile_oc : area.c1;
-    bool blocks_inside =
-        st->order == XG_MAP_STATIONARY && step < area.c1 &&
-        xg_node_tile_kind(k->g, xg_nodep(k->g, k->grp->node[0])) == XG_TK_CONV;
+    bool blocks_inside = st->order == XG_MAP_STATIONARY && step < area.c1 &&
+                         xg_node_tile_kind(k->g, xg_nodep(k->g, k->grp->node[0])) == XG_TK_CONV;
     uint32_t outer = blocks_inside ? area.c1 : step;
     for (uint32_t c = 0; c < area.c1; c += outer)
         for (uint32_t n = n0; n < n1; n++) {
@@ -719,12 +750,12 @@ static void copy_operand(gen *k, uint32_t node, uint32_t o, xg_slice from, xg_sl
         u.p = request_param(k, PIECE_TABLE, node, o, 0, 256);
         xg_pipe_step x = {.engine = XG_TILE_MISC,
                           .ninst = 1,
-                          .cycles = xg_time_lut(k->m, slice_rows(&to), to.w1 - to.w0,
-                                                to.c1 - to.c0)};
-        add_step(k, x, &u, k->f->stage);
+                          .cycles =
+                              xg_time_lut(k->m, slice_rows(&to), to.w1 - to.w0, to.c1 - to.c0)};
+        add_step(k, x, &u, k->f->stage, NULL, NULL, NULL);
         buf = u.out;
     }
-    save(k, n->out[0], &to, buf);
+    save(k, n->out[0], &to, buf, true);
 }
 
 static xg_slice copy_part(const gen *k, const xg_slice *s) {
@@ -783,12 +814,8 @@ static void concat_group(gen *k) {
 void xg_fc_group(xg_forecaster *f, const xg_group *grp) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(f->a));
     gen *k = xg_new(tmp, gen);
-    *k = (gen){.f = f,
-               .g = f->g,
-               .m = f->m,
-               .grp = grp,
-               .stages_in_tile = 2,
-               .init = {XG_NONE, XG_NONE}};
+    *k = (gen){
+        .f = f, .g = f->g, .m = f->m, .grp = grp, .stages_in_tile = 2, .init = {XG_NONE, XG_NONE}};
     k->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
     xg_tile_kind kind = xg_node_tile_kind(f->g, xg_nodep(f->g, grp->node[0]));
     const uint32_t *result;

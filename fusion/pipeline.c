@@ -1,7 +1,158 @@
 #include "fusion/pipeline.h"
 
+#include <string.h>
+
 enum { E = XG_TILE_ENGINES, ONE = 1 << 16 };
 #define NEVER UINT64_MAX
+
+/* ---- who comes before whom
+ * -------------------------------------------------------------------------------- */
+
+/* Nodes: steps [0, nstep), then events. Node k comes before to[first[k] .. first[k + 1]). */
+typedef struct nodes {
+    const xg_pipe *p;
+    uint32_t n;
+    uint32_t *first, *to, *pending, *pending0, *stack;
+} nodes;
+
+static uint32_t node_of(const xg_pipe *p, uint32_t id) {
+    bool event = id >= (uint32_t)XG_PIPE_EVENT;
+    uint32_t k = event ? id - (uint32_t)XG_PIPE_EVENT - p->event0 : id - p->step0;
+    if (k >= (event ? p->nevent : p->nstep)) return XG_NONE;
+    return event ? p->nstep + k : k;
+}
+
+static void link_nodes(xg_arena *a, const xg_pipe *p, nodes *g) {
+    uint32_t n = g->n = p->nstep + p->nevent;
+    g->p = p;
+    g->first = xg_newn(a, uint32_t, n + 2);
+    g->to = xg_newn(a, uint32_t, p->nedge + 1);
+    g->pending = xg_newn(a, uint32_t, n + 1);
+    g->pending0 = xg_newn(a, uint32_t, n + 1);
+    g->stack = xg_newn(a, uint32_t, n + 1);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < p->nedge; i++) {
+            uint32_t from = node_of(p, p->edge[i].from), to = node_of(p, p->edge[i].to);
+            if (from == XG_NONE || to == XG_NONE || from == to) continue;
+            if (pass)
+                g->to[g->first[from + 1]++] = to;
+            else
+                g->first[from + 2]++, g->pending0[to]++;
+        }
+        for (uint32_t k = 2; !pass && k < n + 2; k++) g->first[k] += g->first[k - 1];
+    }
+}
+
+/* A node is over: calls ready() for the steps that nothing holds any more. */
+static void node_over(nodes *g, uint32_t node, void (*ready)(void *arg, uint32_t step), void *arg) {
+    uint32_t depth = 0;
+    g->stack[depth++] = node;
+    while (depth) {
+        uint32_t k = g->stack[--depth];
+        for (uint32_t i = g->first[k]; i < g->first[k + 1]; i++) {
+            uint32_t to = g->to[i];
+            if (--g->pending[to]) continue;
+            if (to >= g->p->nstep)
+                g->stack[depth++] = to;
+            else
+                ready(arg, to);
+        }
+    }
+}
+
+static void nodes_begin(nodes *g, void (*ready)(void *arg, uint32_t step), void *arg) {
+    memcpy(g->pending, g->pending0, g->n * sizeof *g->pending);
+    for (uint32_t k = g->p->nstep; k < g->n; k++)
+        if (!g->pending0[k]) node_over(g, k, ready, arg);
+    for (uint32_t k = 0; k < g->p->nstep; k++)
+        if (!g->pending0[k]) ready(arg, k);
+}
+
+/* ---- the order
+ * -------------------------------------------------------------------------------------------- */
+
+typedef struct heap {
+    uint32_t *v, n;
+} heap;
+
+static void heap_push(heap *h, uint32_t x) {
+    uint32_t i = h->n++;
+    for (; i && h->v[(i - 1) / 2] > x; i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
+    h->v[i] = x;
+}
+
+static uint32_t heap_pop(heap *h) {
+    uint32_t top = h->v[0], x = h->v[--h->n], i = 0;
+    for (uint32_t k; (k = 2 * i + 1) < h->n; i = k) {
+        if (k + 1 < h->n && h->v[k + 1] < h->v[k]) k++;
+        if (h->v[k] >= x) break;
+        h->v[i] = h->v[k];
+    }
+    h->v[i] = x;
+    return top;
+}
+
+typedef struct ordering {
+    const xg_pipe *p;
+    nodes g;
+    heap ready[E];
+    uint32_t running[E];
+    uint64_t until[E], now;
+    uint32_t *order, n;
+} ordering;
+
+static void order_ready(void *arg, uint32_t step) {
+    ordering *o = arg;
+    heap_push(&o->ready[o->p->step[step].engine], step);
+}
+
+/* Transfers as if all cores moved data. */
+static uint64_t shared_cycles(const xg_machine *m, const xg_pipe_step *s) {
+    uint64_t ddr = s->setup + (s->ddr * m->cores >> 16);
+    return s->ddr && ddr > s->cycles ? ddr : s->cycles;
+}
+
+static bool order_advance(ordering *o) {
+    uint64_t next = NEVER;
+    for (int e = 0; e < E; e++) {
+        if (o->running[e] == XG_NONE && o->ready[e].n) {
+            uint32_t k = o->running[e] = heap_pop(&o->ready[e]);
+            o->until[e] = o->now + shared_cycles(o->p->m, &o->p->step[k]);
+            o->order[o->n++] = k;
+        }
+        if (o->running[e] != XG_NONE && o->until[e] < next) next = o->until[e];
+    }
+    if (next == NEVER) return false;
+    o->now = next;
+    for (int e = 0; e < E; e++) {
+        uint32_t k = o->running[e];
+        if (k == XG_NONE || o->until[e] != next) continue;
+        o->running[e] = XG_NONE;
+        node_over(&o->g, k, order_ready, o);
+    }
+    return true;
+}
+
+static void order_steps(xg_arena *a, const xg_pipe *p, ordering *o) {
+    *o = (ordering){.p = p, .order = xg_newn(a, uint32_t, p->nstep + 1)};
+    link_nodes(a, p, &o->g);
+    for (int e = 0; e < E; e++) {
+        o->ready[e].v = xg_newn(a, uint32_t, p->nstep + 1);
+        o->running[e] = XG_NONE;
+    }
+    nodes_begin(&o->g, order_ready, o);
+    while (order_advance(o)) {
+    }
+}
+
+uint64_t xg_pipe_span(xg_arena *a, const xg_pipe *p) {
+    ordering o;
+    order_steps(a, p, &o);
+    return o.now;
+}
+
+/* ---- the run
+ * ---------------------------------------------------------------------------------------------- */
 
 typedef enum phase { IDLE, BUSY, SETUP, MOVE } phase;
 
@@ -18,6 +169,8 @@ typedef struct engine {
 typedef struct pipe {
     const xg_machine *m;
     const xg_pipe_step *step;
+    nodes *g;
+    const uint32_t *order;
     uint32_t n;
     engine engine[E];
     uint64_t *start;     /* [n] NEVER: not yet */
@@ -25,7 +178,7 @@ typedef struct pipe {
     uint64_t *first;     /* [n] number of the step's first instruction in its engine */
     uint64_t *finish;
     uint64_t now, moved_to;
-    uint32_t next; /* step to be dispatched */
+    uint32_t next; /* place in the order of the step to be dispatched */
     bool entered;  /* its first instruction has been */
     uint64_t dispatcher;
 } pipe;
@@ -46,27 +199,27 @@ static bool has_room(pipe *p, engine *g, uint64_t q, uint64_t *at) {
     return q < p->m->tile.queue_depth || starts_at(p, g, q - p->m->tile.queue_depth, at);
 }
 
-/* Hands out instructions in program order as far as is known. */
+/* Hands out instructions in order as far as is known. */
 static void dispatch(pipe *p) {
     for (; p->next < p->n; p->next++) {
-        const xg_pipe_step *s = &p->step[p->next];
+        uint32_t k = p->order[p->next];
+        const xg_pipe_step *s = &p->step[k];
         engine *g = &p->engine[s->engine];
         uint64_t at, cycles = p->m->tile.dispatch;
         if (!p->entered) {
-            if (!has_room(p, g, p->first[p->next], &at)) return;
+            if (!has_room(p, g, p->first[k], &at)) return;
             if (at > p->dispatcher) p->dispatcher = at;
-            p->available[p->next] = p->dispatcher;
+            p->available[k] = p->dispatcher;
             p->entered = true;
         }
-        if (!has_room(p, g, p->first[p->next] + s->ninst - 1, &at)) return;
+        if (!has_room(p, g, p->first[k] + s->ninst - 1, &at)) return;
         uint64_t end = p->dispatcher + s->ninst * cycles;
         p->dispatcher = at + cycles > end ? at + cycles : end;
         p->entered = false;
     }
 }
 
-/* ---- the DDR: LOAD and SAVE of this core, and the same of its likes */
-
+/* The DDR: LOAD and SAVE of this core, and the same of its likes. */
 static void share(pipe *p) {
     engine *l = &p->engine[XG_TILE_LOAD], *s = &p->engine[XG_TILE_SAVE];
     bool both = l->phase == MOVE && s->phase == MOVE;
@@ -109,26 +262,24 @@ static void begin_move(pipe *p, engine *g) {
     share(p);
 }
 
-/* ---- engines */
-
-static bool may_start(const pipe *p, const engine *g) {
-    if (g->phase != IDLE || g->started == g->n) return false;
-    const xg_pipe_step *s = &p->step[g->list[g->started]];
-    for (int e = 0; e < E; e++)
-        if (p->engine[e].done < s->need[e]) return false;
-    return p->available[g->list[g->started]] <= p->now;
+static void run_ready(void *arg, uint32_t step) {
+    (void)arg, (void)step; /* found by its pending count */
 }
 
-/* True when the engine took a step. */
+static bool start(pipe *p, engine *g) {
+    if (g->started == g->n) return false;
+    uint32_t k = g->list[g->started];
+    if (p->g->pending[k] || p->available[k] > p->now) return false;
+    g->started++;
+    p->start[k] = p->now;
+    g->phase = p->step[k].ddr ? SETUP : BUSY;
+    g->until = p->now + (p->step[k].ddr ? p->step[k].setup : p->step[k].cycles);
+    return true;
+}
+
+/* True when the engine went on. */
 static bool run_engine(pipe *p, engine *g) {
-    if (g->phase == IDLE) {
-        if (!may_start(p, g)) return false;
-        uint32_t i = g->list[g->started++];
-        p->start[i] = p->now;
-        g->phase = p->step[i].ddr ? SETUP : BUSY;
-        g->until = p->now + (p->step[i].ddr ? p->step[i].setup : p->step[i].cycles);
-        return true;
-    }
+    if (g->phase == IDLE) return start(p, g);
     if (due(p, g) > p->now) return false;
     if (g->phase == SETUP) {
         begin_move(p, g);
@@ -140,7 +291,9 @@ static bool run_engine(pipe *p, engine *g) {
         share(p);
     }
     g->phase = IDLE;
-    p->finish[g->list[g->done++]] = p->now;
+    uint32_t k = g->list[g->done++];
+    p->finish[k] = p->now;
+    node_over(p->g, k, run_ready, NULL);
     return true;
 }
 
@@ -159,25 +312,29 @@ static uint64_t next_event(const pipe *p) {
 }
 
 static void prepare(pipe *p, xg_arena *a) {
-    p->start = xg_newn(a, uint64_t, p->n);
-    p->available = xg_newn(a, uint64_t, p->n);
-    p->first = xg_newn(a, uint64_t, p->n);
+    p->start = xg_newn(a, uint64_t, p->n + 1);
+    p->available = xg_newn(a, uint64_t, p->n + 1);
+    p->first = xg_newn(a, uint64_t, p->n + 1);
     uint32_t count[E] = {0};
     for (uint32_t i = 0; i < p->n; i++) count[p->step[i].engine]++;
     for (int e = 0; e < E; e++) p->engine[e].list = xg_newn(a, uint32_t, count[e] + 1);
     for (uint32_t i = 0; i < p->n; i++) {
-        engine *g = &p->engine[p->step[i].engine];
-        g->list[g->n++] = i;
-        p->first[i] = g->dispatched;
-        g->dispatched += p->step[i].ninst;
-        p->start[i] = p->available[i] = NEVER;
+        uint32_t k = p->order[i];
+        engine *g = &p->engine[p->step[k].engine];
+        g->list[g->n++] = k;
+        p->first[k] = g->dispatched;
+        g->dispatched += p->step[k].ninst;
+        p->start[k] = p->available[k] = NEVER;
     }
 }
 
-uint64_t xg_pipe_run(xg_arena *a, const xg_machine *m, const xg_pipe_step *step, uint32_t n,
-                     uint64_t *finish) {
-    pipe p = {.m = m, .step = step, .n = n, .finish = finish};
+uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *in, uint64_t *finish) {
+    ordering o;
+    order_steps(a, in, &o);
+    pipe p = {
+        .m = in->m, .step = in->step, .g = &o.g, .order = o.order, .n = o.n, .finish = finish};
     prepare(&p, a);
+    nodes_begin(p.g, run_ready, NULL);
     for (;;) {
         for (bool moved = true; moved;) {
             moved = false;

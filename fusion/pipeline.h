@@ -1,7 +1,10 @@
-/* Steps of one core's engines -> when each finishes. A step is one task of the schedule: a transfer,
- * or all instructions of one computation. This is the cost model's clock: the same formulas and the
- * same rules as the cycle simulator (isa/TIMING.md: queues, dispatch, tokens, DDR shared by what
- * moves at the same time), but one event a step instead of one an instruction, and one core that
+/* Steps of one core's engines -> when each finishes: the cost model's clock.
+ *
+ * A step is one task of the schedule: a transfer, or all instructions of one computation. Steps are
+ * first put in order as layout/order.c orders tasks: an engine that becomes free takes the first
+ * step, in the given order, whose predecessors are finished. Then they run in that order by the
+ * rules of the cycle simulator (isa/TIMING.md: queues, dispatch, DDR shared by what moves at the
+ * same time), but with one event a step instead of one an instruction, and with one core that
  * stands for all that work alike. */
 #ifndef XG_PIPELINE_H
 #define XG_PIPELINE_H
@@ -16,12 +19,27 @@ typedef struct xg_pipe_step {
     uint32_t cores;      /* that do the same at the same time: what they share the DDR with */
     uint64_t cycles;     /* busy cycles of all instructions, alone on the bus */
     uint64_t setup, ddr; /* transfers: cycles before the first byte; 1/65536 cycles of the DDR */
-    uint32_t need[XG_TILE_ENGINES]; /* how many steps of each engine must be finished before */
 } xg_pipe_step;
 
-/* Runs the steps (program order) from cycle 0; finish[n] gets the cycle in which each ends.
- * Returns the last. Memory for the run comes from the arena. */
-uint64_t xg_pipe_run(xg_arena *a, const xg_machine *m, const xg_pipe_step *step, uint32_t n,
-                     uint64_t *finish);
+/* Node `from` comes before node `to`. Nodes below XG_PIPE_EVENT are steps; others are events that
+ * take no time. */
+enum { XG_PIPE_EVENT = 1u << 31 };
+typedef struct xg_pipe_edge {
+    uint32_t from, to;
+} xg_pipe_edge;
+
+typedef struct xg_pipe {
+    const xg_machine *m;
+    const xg_pipe_step *step; /* [nstep], the first of them is node `step0` */
+    uint32_t nstep, step0;
+    uint32_t nevent, event0;  /* events XG_PIPE_EVENT + event0 .. */
+    const xg_pipe_edge *edge; /* [nedge]; those that name other nodes are left out */
+    uint32_t nedge;
+} xg_pipe;
+
+/* Cycles of the ordering run alone: a quick figure to compare two ways by. */
+uint64_t xg_pipe_span(xg_arena *a, const xg_pipe *p);
+/* Orders and runs the steps; finish[nstep] gets the cycle in which each ends. Returns the last. */
+uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *p, uint64_t *finish);
 
 #endif

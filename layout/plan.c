@@ -409,7 +409,7 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         uint32_t victim, apart;
         xg_status st = make_once(p, &victim, &apart);
         *out = p;
-if (st == XG_OK) st = xg_order_tasks(p);
+        if (st == XG_OK) st = xg_order_tasks(p);
         if (st == XG_OK) (void)xg_forecast(m, mine);
         if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
         if (apart != XG_NONE) {
