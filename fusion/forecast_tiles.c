@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CACHE = 64, KEEP = 4, PREFETCH = 48, LONG_CYCLES = 512 };
+enum { CACHE = 64, KEEP = 24, PREFETCH = 48, LONG_CYCLES = 512 };
 
 typedef struct cached {
     uint32_t tensor; /* a slice; XG_NONE: a packed constant */
@@ -224,16 +224,17 @@ static cached *find(gen *k, uint32_t tensor, const xg_slice *s) {
 
 static void remember(gen *k, cached c, bool keep_all) {
     c.age = ++k->clock;
-    uint8_t mem = k->f->buffer.v[c.buffer].mem;
-    uint32_t same = 0, oldest = XG_NONE;
+    const xg_fc_buffer *b = &k->f->buffer.v[c.buffer];
+    uint32_t same = 0, oldest = XG_NONE, room = b->size;
     for (uint32_t i = 0; i < k->ncache; i++) {
-        if (k->cache[i].tensor != c.tensor || k->f->buffer.v[k->cache[i].buffer].mem != mem)
-            continue;
-        same++;
+        const xg_fc_buffer *o = &k->f->buffer.v[k->cache[i].buffer];
+        if (k->cache[i].tensor != c.tensor || o->mem != b->mem) continue;
+        same++, room += o->size;
         if (oldest == XG_NONE || k->cache[i].age < k->cache[oldest].age) oldest = i;
     }
-    uint32_t limit = keep_all ? CACHE : c.tensor != XG_NONE || mem == XG_MEM_W ? 1 : KEEP;
-    if (same >= limit || (k->ncache == CACHE && oldest != XG_NONE))
+    bool parameters = c.tensor == XG_NONE && b->mem == XG_MEM_PARAM;
+    bool full = parameters ? same >= KEEP || room > k->m->tile.param_bytes / 2 : same && !keep_all;
+    if (oldest != XG_NONE && (full || k->ncache == CACHE))
         k->cache[oldest] = c;
     else if (k->ncache < CACHE)
         k->cache[k->ncache++] = c;
@@ -263,7 +264,7 @@ static uint32_t request_piece(gen *k, xg_slice piece, uint8_t mem, uint32_t size
     cached *hit = find(k, XG_NONE, &piece);
     if (hit) return hit->buffer;
     uses u = no_uses;
-    u.out = add_buffer(k, (xg_fc_buffer){.mem = mem, .size = size, .ahead = 6}, stage);
+    u.out = add_buffer(k, (xg_fc_buffer){.mem = mem, .size = size, .ahead = 24}, stage);
     add_step(k, transfer(k, true, 1, bytes, words), &u, stage, NULL, NULL, NULL);
     bool keep = mem == XG_MEM_W && k->grp->strategy.weights_resident;
     remember(k, (cached){.tensor = XG_NONE, .s = piece, .buffer = u.out}, keep);
