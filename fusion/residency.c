@@ -7,6 +7,8 @@ typedef struct sides {
     const xg_graph *g;
     bool *accel;        /* [nodes] */
     uint32_t *group_of; /* [nodes] */
+    uint32_t *segment;  /* [nodes] groups between two of the host make one; what stays on chip does
+                           so only within it */
     xg_uses uses;
 } sides;
 
@@ -14,12 +16,16 @@ static sides sides_of(const xg_selection *s, xg_arena *a) {
     sides d = {.g = s->graph,
                .accel = xg_newn(a, bool, s->graph->node.n + 1),
                .group_of = xg_newn(a, uint32_t, s->graph->node.n + 1),
+               .segment = xg_newn(a, uint32_t, s->graph->node.n + 1),
                .uses = xg_graph_uses(s->graph, a)};
-    for (uint32_t i = 0; i < s->group.n; i++)
+    for (uint32_t i = 0, segment = 0; i < s->group.n; i++) {
+        segment += i && s->group.v[i].where != s->group.v[i - 1].where;
         for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
             d.accel[s->group.v[i].node[k]] = s->group.v[i].where == XG_ON_ACCEL;
             d.group_of[s->group.v[i].node[k]] = i;
+            d.segment[s->group.v[i].node[k]] = segment;
         }
+    }
     return d;
 }
 
@@ -64,7 +70,9 @@ static bool concat_may_stay(const sides *d, const xg_node *n, const uint32_t *pa
     for (uint32_t k = 0; k < n->nin; k++) {
         for (uint32_t j = 0; j < k; j++)
             if (n->in[j] == n->in[k]) return false;
+        uint32_t made = xg_in(d->g, n, k)->producer;
         if (parent[n->in[k]] != n->out[0] || at % icp || !may[n->in[k]]) return false;
+        if (d->segment[made] != d->segment[xg_out(d->g, n, 0)->producer]) return false;
         at += xg_in(d->g, n, k)->dim[axis];
     }
     return true;
@@ -102,6 +110,8 @@ static bool reader_needs_ddr(const sides *d, const xg_selection *s, const uint32
     const xg_node *node = xg_nodep(d->g, n);
     xg_tile_kind kind = xg_node_tile_kind(d->g, node);
     if (!d->accel[n] || kind == XG_TK_VIEW) return true;
+    uint32_t made = xg_tensorp(d->g, t)->producer;
+    if (made == XG_NONE || d->segment[n] != d->segment[made]) return true;
     return kind == XG_TK_CONCAT && parent[t] == node->out[0] && !s->on_chip[node->out[0]];
 }
 

@@ -166,9 +166,24 @@ static void add_accel_step(lowerer *l, const xg_plan_step *ps) {
     xg_push(l->a, &l->prog->step, s);
 }
 
+/* The planner's own work is judged like a plan from a file. */
+static xg_status check_tasks(const lowerer *l, const xg_core_plan *core) {
+    for (uint32_t i = 0; i < core->task.n; i++) {
+        const char *why = xg_task_refuses(l->p, core, &core->task.v[i]);
+        if (why)
+            return xg_error(xg_arena_ctx(l->a), XG_INTERNAL, "plan", "task %u is faulty: %s", i,
+                            why);
+    }
+    return XG_OK;
+}
+
 static xg_status add_segments(lowerer *l) {
     const xg_plan *p = l->p;
     for (uint32_t s = 0; s < p->segment.n; s++) {
+        for (uint32_t c = 0; c < p->machine->cores; c++) {
+            xg_status st = check_tasks(l, &p->segment.v[s].core[c]);
+            if (st != XG_OK) return st;
+        }
         xg_segment seg = {xg_newn(l->a, xg_stream, p->machine->cores), p->machine->cores};
         for (uint32_t c = 0; c < p->machine->cores; c++) {
             xg_status st = xg_emit_core(p, l->a, s, c, l->prog, &seg.core[c]);

@@ -19,6 +19,7 @@ typedef struct net {
     uint32_t made[64];
     uint32_t n;
     uint32_t count;
+    bool host; /* some nodes that no machine runs */
 } net;
 
 static uint32_t pick(net *t, uint32_t lo, uint32_t hi) { /* inclusive */
@@ -266,8 +267,23 @@ static bool add_slice(net *t, uint32_t x) {
     return keep(t, node, y);
 }
 
+/* No machine pads maps by itself: this one runs on the host, between two segments. */
+static bool add_host_pad(net *t, uint32_t x) {
+    int64_t pads[8] = {0};
+    for (uint32_t d = 1; d < 3; d++) pads[d] = pick(t, 0, 2), pads[4 + d] = pick(t, 0, 2);
+    uint32_t node = xg_graph_add_node(t->g, XG_OP_Pad, fresh(t, "pad"), &x, 1, 1);
+    uint32_t y = out_of(t, node, xg_tensorp(t->g, x)->quant);
+    xg_set_ais(t->g, xg_nodep(t->g, node), XG_ATTR_pads, pads, 8);
+    xg_set_af(xg_nodep(t->g, node), XG_ATTR_value, (float)pick(t, 0, 255) - 128);
+    return keep(t, node, y);
+}
+
 static void add_layer(net *t) {
     uint32_t x = t->made[chance(t, 70) ? t->n - 1 : pick(t, 0, t->n - 1)];
+    if (t->host && chance(t, 15)) {
+        (void)add_host_pad(t, x);
+        return;
+    }
     uint32_t what = pick(t, 0, 99);
     if (what < 38)
         (void)add_conv(t, x, 0);
@@ -297,6 +313,7 @@ static void add_layer(net *t) {
 
 static xg_graph *random_net(xg_arena *a, const xg_rqrec *r, uint64_t seed, uint32_t layers) {
     net t = {.a = a, .g = xg_graph_new(a, "random"), .r = r, .seed = seed * 2654435761u + 12345};
+    t.host = seed % 7 == 3;
     xg_tensor x = {.name = "x",
                    .dtype = XG_I8,
                    .rank = 4,
