@@ -131,14 +131,36 @@ static void put_save(teller *t, const xg_cost_terms *c, const char *indent) {
     xg_puts(t->out, "\n");
 }
 
+/* A transfer's share of the bus, in whole cycles that sum up: *done is what came before it. */
+static void put_share(teller *t, const xg_cost_terms *c, bool *first, uint64_t *done, uint64_t ddr,
+                      const char *what) {
+    uint64_t cores = c->parts.cores, before = *done * cores >> 16;
+    *done += ddr;
+    put_sum(t->out, t, first, (int64_t)(((*done * cores >> 16) - before) * c->parts.images), what);
+}
+
+static void put_ddr(teller *t, const xg_cost_terms *c, const char *indent) {
+    const xg_parts *p = &c->parts;
+    bool first = true;
+    uint64_t done = 0;
+    xg_putf(t->out, "%sDDR     %s", indent, digits(t, (int64_t)c->ddr_busy));
+    put_share(t, c, &first, &done, p->wddr, "weights");
+    for (uint32_t k = 0; k < p->nin; k++)
+        if (!(c->chip_in >> k & 1))
+            put_share(t, c, &first, &done, p->in[k].ddr, xg_tensorp(t->g, p->in[k].tensor)->name);
+    for (uint32_t k = 0; k < p->nout; k++)
+        if (c->to_ddr >> k & 1)
+            put_share(t, c, &first, &done, p->out[k].ddr, xg_tensorp(t->g, p->out[k].tensor)->name);
+    xg_putf(t->out, "; %s bytes of weights, %s of maps\n", digits(t, (int64_t)c->est.weight_bytes),
+            digits(t, (int64_t)c->est.map_bytes));
+}
+
 void xg_put_terms(teller *t, const xg_cost_terms *c, const char *indent) {
     put_conv(t, c, indent);
     if (c->est.misc) xg_putf(t->out, "%sMISC    %s\n", indent, digits(t, (int64_t)c->est.misc));
     put_load(t, c, indent);
     put_save(t, c, indent);
-    xg_putf(t->out, "%sDDR     %s busy: %s bytes of weights, %s of maps\n", indent,
-            digits(t, (int64_t)c->ddr_busy), digits(t, (int64_t)c->est.weight_bytes),
-            digits(t, (int64_t)c->est.map_bytes));
+    put_ddr(t, c, indent);
     xg_putf(t->out,
             "%scycles  %s = %s of %s, the slowest, %s %s that nothing hides (fill and drain)\n",
             indent, digits(t, (int64_t)c->est.cycles), digits(t, (int64_t)c->slowest_cycles),

@@ -17,7 +17,7 @@ said=$(sed -n 's/^predicted  \([0-9,]*\) cycles.*/\1/p' all | tr -d ,)
 
 # --- a node: terms sum up in every candidate, the best cover is the first
 sums() { # every "X = A text + B text ..." line of the file
-    awk '/^      (CONV|LOAD|SAVE|cycles) .* = / {
+    awk '/^      (CONV|LOAD|SAVE|DDR|cycles) .* = / {
         line = $0
         gsub(/,/, "", line)
         sub(/;.*/, "", line)
