@@ -30,38 +30,45 @@ typedef struct attempt {
     bool ok;
 } attempt;
 
-/* A strategy that fails is no error while another one works. */
+/* A plan of t's selection, when it is faster than t's. */
+static xg_status try_plan(xg_arena *a, const xg_machine *m, bool refine, attempt *t) {
+    xg_plan *plan;
+    uint64_t cycles;
+    xg_arena *scratch = xg_arena_new(xg_arena_ctx(a));
+    xg_status st = xg_plan_make_as(a, &t->sel, m, refine, &plan);
+    if (st == XG_OK) st = xg_plan_cycles(scratch, plan, &cycles);
+    xg_arena_free(scratch);
+    if (st == XG_OK && (!t->ok || cycles < t->cycles)) {
+        t->ok = true;
+        t->plan = plan;
+        t->cycles = cycles;
+    }
+    return st;
+}
+
+/* A strategy that fails is no error while another one works. Refining takes longest: it is left out
+ * where the plan is far from the best so far. */
 static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, const char *name, attempt *t) {
+                         const xg_select_options *o, const char *name, uint64_t best, attempt *t) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
-    xg_arena *scratch = xg_arena_new(c);
     xg_select_options mine = *o;
     mine.strategy = name;
     xg_status st = xg_select_with(a, g, m, &mine, &t->sel);
-    if (st == XG_OK) st = xg_plan_make(a, &t->sel, m, &t->plan);
-    if (st == XG_OK) st = xg_plan_cycles(scratch, t->plan, &t->cycles);
-    xg_arena_free(scratch);
-    t->ok = st == XG_OK;
-    if (!t->ok) xg_diag_truncate(c, diags);
+    if (st == XG_OK) st = try_plan(a, m, false, t);
+    if (st == XG_OK && t->cycles - t->cycles / 5 < best) st = try_plan(a, m, true, t);
+    if (st != XG_OK) xg_diag_truncate(c, diags);
 }
 
 /* The same selection with its tail shared by channels, when that is faster. */
 static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *note) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
-    attempt t = {.ok = true};
+    attempt t = {.ok = false};
     if (!xg_share_tail(a, &best->sel, m, xg_tail_border(&best->sel, m), &t.sel)) return;
-    xg_arena *scratch = xg_arena_new(c);
-    xg_status st = xg_plan_make(a, &t.sel, m, &t.plan);
-    if (st == XG_OK) st = xg_plan_cycles(scratch, t.plan, &t.cycles);
-    xg_arena_free(scratch);
-    if (st != XG_OK)
-        xg_diag_truncate(c, diags);
-    else
-        xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t.cycles);
-    if (st != XG_OK || t.cycles >= best->cycles) return;
-    *best = t;
+    if (try_plan(a, m, true, &t) != XG_OK) xg_diag_truncate(c, diags);
+    if (t.ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t.cycles);
+    if (t.ok && t.cycles < best->cycles) *best = t;
 }
 
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
@@ -79,7 +86,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     uint32_t best = XG_NONE;
     xg_buf note = {.arena = a};
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
-        try_strategy(a, g, m, o, names[i], &t[i]);
+        try_strategy(a, g, m, o, names[i], best == XG_NONE ? UINT64_MAX : t[best].cycles, &t[i]);
         if (t[i].ok && (best == XG_NONE || t[i].cycles < t[best].cycles)) best = i;
         if (t[i].ok)
             xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],

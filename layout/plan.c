@@ -18,6 +18,9 @@ typedef struct maker {
     xg_task_builder *builder; /* [cores] of the running segment */
     mark *mark;
     uint32_t signals; /* SIGNALs of each core in this segment */
+    bool refine;      /* strategies may be bettered, in the first round */
+    bool trial;       /* a neighbour is being tried */
+    uint32_t round;   /* of images */
     bool apart_since; /* cores have worked on their own images since the last of them */
     uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
     uint32_t apart;   /* XG_NONE, or the group whose nodes had better run alone */
@@ -117,7 +120,9 @@ static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task,
 static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
     const xg_group *g = &mk->p->sel->group.v[gi];
     *slowest = (xg_span){0, 0};
-    for (uint32_t c = 0; c < mk->p->machine->cores; c++) {
+    uint32_t cores = mk->p->machine->cores;
+    if (mk->trial && g->strategy.split == XG_SPLIT_IMAGE) cores = 1; /* they do the same */
+    for (uint32_t c = 0; c < cores; c++) {
         xg_task_builder *b = &mk->builder[c];
         b->group = gi;
         b->core_idx = c;
@@ -206,6 +211,7 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
                               uint64_t bytes) {
     xg_group *g = &mk->p->sel->group.v[gi];
     xg_strategy near[XG_NEIGHBOURS], best = g->strategy;
+    mk->trial = true;
     for (uint32_t step = 0; step < REFINE_STEPS; step++) {
         uint64_t before = span.cycles;
         uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
@@ -220,6 +226,7 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
         g->strategy = best;
         if (span.cycles == before) break;
     }
+    mk->trial = false;
     back_to_marks(mk, pieces, bytes);
     return try_group(mk, gi, &span);
 }
@@ -245,7 +252,9 @@ static xg_status add_group(maker *mk, uint32_t gi) {
                         "not even its smallest tile fits the on-chip memories of machine %s",
                         p->machine->name);
     }
-    if (span.cycles > REFINE_CYCLES && span.cycles - span.work > span.work / 8) {
+    bool again = mk->round && g->strategy.split == XG_SPLIT_IMAGE; /* as in the first round */
+    if (mk->refine && !again && span.cycles > REFINE_CYCLES &&
+        span.cycles - span.work > span.work / 8) {
         xg_status st = refine_group(mk, gi, span, pieces, bytes);
         if (st != XG_OK) return st;
     }
@@ -299,6 +308,7 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
     mk->signals = 0;
     mk->apart_since = false;
     for (uint32_t r = 0; r < nround; r++) {
+        mk->round = r;
         for (uint32_t gi = first; gi < last; gi++) { /* groups of all images come last */
             if (r + 1 < nround && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
             for (uint32_t c = 0; c < p->machine->cores; c++)
@@ -317,13 +327,14 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
 }
 
 /* One attempt with the selection as it is. */
-static xg_status make_once(xg_plan *p, uint32_t *victim, uint32_t *apart) {
+static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *apart) {
     const xg_selection *s = p->sel;
     xg_status st = xg_place_tensors(p);
     *apart = XG_NONE;
     *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
     if (*victim != XG_NONE) return XG_LIMIT;
     maker mk = {.p = p,
+                .refine = refine,
                 .builder = xg_newn(p->arena, xg_task_builder, p->machine->cores),
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
                 .victim = XG_NONE,
@@ -398,7 +409,8 @@ static void take_apart(xg_plan *p, xg_selection *sel, uint32_t gi) {
     }
 }
 
-xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
+xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *m, bool refine,
+                          xg_plan **out) {
     xg_selection *sel = copy_selection(a, s);
     if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n + 1);
     const uint32_t *parent = xg_concat_parents(sel, a);
@@ -407,7 +419,7 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
         xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
         *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = mine};
         uint32_t victim, apart;
-        xg_status st = make_once(p, &victim, &apart);
+        xg_status st = make_once(p, refine, &victim, &apart);
         *out = p;
         if (st == XG_OK) st = xg_order_tasks(p);
         if (st == XG_OK) (void)xg_forecast(m, mine);
@@ -423,4 +435,8 @@ xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, 
 
 const xg_selection *xg_plan_selection(const xg_plan *p) {
     return p->sel;
+}
+
+xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
+    return xg_plan_make_as(a, s, m, true, out);
 }

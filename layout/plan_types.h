@@ -145,6 +145,9 @@ typedef struct xg_span {
 } xg_span;
 XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
                                    xg_span *out);
+/* plan.c: xg_plan_make, which refines; without that it is quicker. */
+XG_MUST_USE xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *m,
+                                      bool refine, xg_plan **out);
 /* tail.c: the group from which on it saves most traffic that cores share groups by channels; the
  * number of groups when nowhere. All groups must be split by images. */
 uint32_t xg_tail_border(const xg_selection *s, const xg_machine *m);
