@@ -32,10 +32,19 @@ typedef struct xg_onnx {
     XG_VEC(xg_ox_value) value;
     int64_t batch;            /* images when the user asked for several, else 0 */
     XG_VEC(uint32_t) nhwc;    /* by tensor: its NHWC twin, or XG_NONE */
+    XG_VEC(uint8_t) origin;   /* by tensor: xg_ox_origin of a constant */
     const Xgonnx__Node *node; /* the one being converted */
     const char *name;         /* its name for people */
     const char *where;        /* "node 'name' (Op)" */
 } xg_onnx;
+
+/* Constants of types that XGraph has not, and what they become. */
+typedef enum xg_ox_origin {
+    XG_OX_PLAIN,
+    XG_OX_U16, /* i32; as a quantised tensor i16, its values and zero points 32768 less */
+    XG_OX_4BIT /* i8 or u8, one value a byte */
+} xg_ox_origin;
+xg_ox_origin xg_ox_origin_of(const xg_onnx *x, uint32_t tensor);
 
 typedef xg_status (*xg_ox_fn)(xg_onnx *x, int arg);
 #define ONNX(domain, op, fn, ...) xg_status xg_ox_##fn(xg_onnx *x, int arg);

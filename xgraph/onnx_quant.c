@@ -48,6 +48,10 @@ xg_status xg_ox_quant(xg_onnx *x, uint32_t iscale, uint32_t izp, int32_t axis, i
     *dtype = z == XG_NONE ? none : xg_ox_tensor(x, z)->dtype;
     if (z != XG_NONE) st = read_zero_points(x, xg_ox_tensor(x, z), n, zp);
     if (st) return st;
+    if (xg_ox_origin_of(x, z) == XG_OX_U16) {
+        *dtype = XG_I16;
+        for (int64_t i = 0; i < n; i++) zp[i] -= 32768;
+    }
     if (n > 1 && (axis < 0 || n != channels))
         return xg_ox_bad(x, "%lld scales, expected 1%s", (long long)n,
                          axis < 0 ? "" : " or one for each channel");
@@ -141,6 +145,8 @@ static xg_status quant_axis(xg_onnx *x, const xg_tensor *t, int32_t *axis, int64
 xg_status xg_ox_quantize(xg_onnx *x, int arg) {
     (void)arg;
     uint32_t in = xg_ox_in(x, 0);
+    if (xg_ox_origin_of(x, xg_ox_in(x, 2)) == XG_OX_4BIT)
+        return xg_ox_refuse(x, "quantisation to 4 bits");
     const xg_tensor *t = xg_ox_tensor(x, in);
     int32_t axis;
     int64_t channels;
@@ -161,9 +167,23 @@ xg_status xg_ox_quantize(xg_onnx *x, int arg) {
     return xg_ox_simple(x, XG_OP_Quantize, &in, 1, out);
 }
 
+/* A constant of 16 unsigned bits as i16, 32768 less. */
+static uint32_t signed16(xg_onnx *x, uint32_t in) {
+    const xg_tensor *t = xg_ox_tensor(x, in);
+    int64_t n = xg_tensor_elems(t);
+    int16_t *data = xg_newn(x->a, int16_t, (size_t)n);
+    for (int64_t i = 0; i < n; i++) data[i] = (int16_t)(((const int32_t *)t->data)[i] - 32768);
+    return xg_graph_add_const(x->g, t->name, XG_I16, t->rank, t->dim, data, NULL);
+}
+
 xg_status xg_ox_dequantize(xg_onnx *x, int arg) {
     (void)arg;
     uint32_t in = xg_ox_in(x, 0);
+    if (xg_ox_origin_of(x, in) == XG_OX_U16) {
+        if (xg_ox_origin_of(x, xg_ox_in(x, 2)) != XG_OX_U16)
+            return xg_ox_refuse(x, "uint16 without a zero point of that type");
+        in = signed16(x, in);
+    }
     const xg_tensor *t = xg_ox_tensor(x, in);
     int32_t axis;
     int64_t channels;

@@ -198,11 +198,64 @@ static xg_status raw_bytes(xg_onnx *x, const Xgonnx__Tensor *t, const char *wher
     return XG_OK;
 }
 
+/* ---- types that become others ---- */
+
+enum { UINT16 = 4, UINT4 = 21, INT4 = 22 };
+
+xg_ox_origin xg_ox_origin_of(const xg_onnx *x, uint32_t tensor) {
+    return tensor < x->origin.n ? (xg_ox_origin)x->origin.v[tensor] : XG_OX_PLAIN;
+}
+
+static void note_origin(xg_onnx *x, uint32_t tensor, xg_ox_origin origin) {
+    xg_reserve(x->a, &x->origin, tensor + 1);
+    while (x->origin.n <= tensor) x->origin.v[x->origin.n++] = XG_OX_PLAIN;
+    x->origin.v[tensor] = (uint8_t)origin;
+}
+
+static uint16_t le16(const uint8_t *p) {
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+/* Two values a byte, the first in the low half; typed data holds one such byte in each element. */
+static uint8_t nibble(const Xgonnx__Tensor *t, const xg_bytes *raw, size_t i) {
+    uint8_t byte = raw->p ? raw->p[i / 2] : (uint8_t)t->int32_data[i / 2];
+    uint8_t v = i % 2 ? byte >> 4 : byte & 15;
+    return t->data_type == INT4 && v > 7 ? (uint8_t)(v | 0xf0) : v;
+}
+
+/* uint16 as i32, uint4 as u8, int4 as i8. */
+static xg_status other_constant(xg_onnx *x, const Xgonnx__Tensor *t, const char *where,
+                                const char *name, uint32_t *out) {
+    int64_t elems;
+    xg_bytes raw;
+    xg_status st = check_dims(x, t, where, &elems);
+    bool wide = t->data_type == UINT16;
+    size_t n = (size_t)elems, units = wide ? n : (n + 1) / 2, bytes = wide ? 2 * n : units;
+    if (!st) st = raw_bytes(x, t, where, bytes, &raw);
+    if (st) return st;
+    if (raw.p ? raw.n != bytes : t->n_int32_data != units)
+        return xg_error(x->c, XG_INPUT, where, "has %zu bytes or values, its shape asks for %zu",
+                        raw.p ? raw.n : t->n_int32_data, raw.p ? bytes : units);
+    xg_dtype dtype = wide ? XG_I32 : t->data_type == INT4 ? XG_I8 : XG_U8;
+    void *data = xg_alloc_array(x->a, n, xg_dtype_bytes(dtype));
+    for (size_t i = 0; i < n; i++)
+        if (wide)
+            ((int32_t *)data)[i] = raw.p ? le16(raw.p + 2 * i) : (uint16_t)t->int32_data[i];
+        else
+            ((uint8_t *)data)[i] = nibble(t, &raw, i);
+    *out = xg_graph_add_const(x->g, name, dtype, (uint8_t)t->n_dims, t->dims, data, NULL);
+    x->g->tensor.v[*out].onnx = name ? xg_strdup(x->a, name) : NULL;
+    note_origin(x, *out, wide ? XG_OX_U16 : XG_OX_4BIT);
+    return XG_OK;
+}
+
 xg_status xg_ox_constant(xg_onnx *x, const Xgonnx__Tensor *t, const char *name, uint32_t *out) {
     const char *where = xg_strf(x->a, "tensor '%s'", name ? name : x->name);
     xg_dtype dtype;
     int64_t elems;
     xg_bytes raw;
+    if (t->data_type == UINT16 || t->data_type == UINT4 || t->data_type == INT4)
+        return other_constant(x, t, where, name, out);
     if (!xg_ox_dtype(t->data_type, &dtype))
         return xg_error(x->c, XG_UNSUPPORTED, where, "constants of type %s are not supported",
                         xg_ox_dtype_name(t->data_type));

@@ -65,11 +65,13 @@ static inline void m_output(model *m, const char *name) {
 /* data is copied by the model's writer; it must live until then. */
 static inline void m_constant(model *m, const char *name, int type, uint32_t rank,
                               const int64_t *dim, const void *data) {
-    static const size_t bytes[] = {0, 4, 1, 1, 0, 0, 4, 8};
+    static const size_t bytes[] = {0, 4, 1, 1, 2, 2, 4, 8};
+    bool nibbles = type > 20; /* uint4, int4: two a byte */
     Xgonnx__Tensor *t = xg_new(m->t->a, Xgonnx__Tensor);
     xgonnx__tensor__init(t);
-    size_t n = bytes[type];
+    size_t n = nibbles ? 1 : bytes[type];
     for (uint32_t i = 0; i < rank; i++) n *= (size_t)dim[i];
+    if (nibbles) n = (n + 1) / 2;
     t->name = keep(m, name);
     t->n_dims = rank;
     t->dims = xg_memdup(m->t->a, dim, rank * sizeof *dim);

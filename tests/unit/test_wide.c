@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "float_net.h"
+#include "onnx_model.h"
 #include "xg_test.h"
 
 static const char *const profiles[] = {"ort",   "tflite1", "tflite2", "dpu",
@@ -444,6 +445,98 @@ static void foreign_16_bits_stay_on_every_machine(void **state) {
     assert_true(signal > 0 && noise * 300 < signal); /* 25 dB: c1's weights have one scale now */
 }
 
+/* ---- models from outside ---- */
+
+enum { ONNX_U16 = 4, ONNX_I16 = 5, ONNX_U4 = 21, ONNX_I4 = 22 };
+
+/* uint16 in, int16 out, weights of 4 bits with a scale and zero point a channel. */
+static void foreign_types_become_ours_exactly(void **state) {
+    xg_test *t = *state;
+    enum { C = 3, O = 4, H = 5, K = C * 9 };
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        uint64_t seed = 3;
+        uint8_t packed[(O * K + 1) / 2], zeros[O / 2];
+        int32_t w[O * K], zw[O], b[O];
+        const uint16_t zx = 31000;
+        const int16_t zy = -77;
+        const float sx = 0.0001f, sy = 0.0003f, sw[O] = {0.02f, 0.01f, 0.5f, 0.07f};
+        for (size_t i = 0; i < sizeof packed; i++) packed[i] = (uint8_t)xg_random(&seed);
+        for (int i = 0; i < O / 2; i++) zeros[i] = (uint8_t)xg_random(&seed);
+        for (int i = 0; i < O * K; i++) {
+            w[i] = packed[i / 2] >> 4 * (i % 2) & 15;
+            if (is_signed && w[i] > 7) w[i] -= 16;
+        }
+        for (int o = 0; o < O; o++) {
+            zw[o] = zeros[o / 2] >> 4 * (o % 2) & 15;
+            if (is_signed && zw[o] > 7) zw[o] -= 16;
+            b[o] = (int32_t)xg_random(&seed) / 64;
+        }
+        float sb[O];
+        for (int o = 0; o < O; o++) sb[o] = sx * sw[o];
+        const int type = is_signed ? ONNX_I4 : ONNX_U4;
+        const int32_t zb[O] = {0};
+        model m = model_new(state, 21);
+        m_input(&m, "x", ONNX_F32, 4, (const int64_t[]){1, C, H, H});
+        m_constant(&m, "w", type, 4, (const int64_t[]){O, C, 3, 3}, packed);
+        m_constant(&m, "zw", type, 1, (const int64_t[]){O}, zeros);
+        m_constant(&m, "sw", ONNX_F32, 1, (const int64_t[]){O}, sw);
+        m_constant(&m, "b", ONNX_I32, 1, (const int64_t[]){O}, b);
+        m_constant(&m, "sb", ONNX_F32, 1, (const int64_t[]){O}, sb);
+        m_constant(&m, "zb", ONNX_I32, 1, (const int64_t[]){O}, zb);
+        m_constant(&m, "zx", ONNX_U16, 0, NULL, &zx);
+        m_constant(&m, "zy", ONNX_I16, 0, NULL, &zy);
+        m_scalar(&m, "sx", sx);
+        m_scalar(&m, "sy", sy);
+        m_node(&m, "QuantizeLinear", "x,sx,zx", "xq");
+        m_node(&m, "DequantizeLinear", "xq,sx,zx", "xr");
+        m_int(&m, m_node(&m, "DequantizeLinear", "w,sw,zw", "wr"), "axis", 0);
+        m_int(&m, m_node(&m, "DequantizeLinear", "b,sb,zb", "br"), "axis", 0);
+        m_node(&m, "Conv", "xr,wr,br", "yr");
+        m_node(&m, "QuantizeLinear", "yr,sy,zy", "yq");
+        m_node(&m, "DequantizeLinear", "yq,sy,zy", "y");
+        m_output(&m, "y");
+        xg_graph *g;
+        assert_ok(t->c, m_import(&m, &g));
+        assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+        assert_int_equal(count_float_work(g), 0);
+        xg_values v;
+        xg_values_init(&v, g, t->a);
+        float *x = xg_values_get(&v, g->input.v[0]);
+        for (int i = 0; i < C * H * H; i++)
+            x[i] = ((float)(xg_random(&seed) >> 40) * 0x1p-23f - 1) * 3.5f; /* some saturate */
+        assert_ok(t->c, xg_interp_run(t->c, &v, NULL));
+        const float *y = v.v[g->output.v[0]];
+        for (int i = 0; i < O * 9; i++) {
+            int o = i / 9, py = i % 9 / 3, px = i % 3;
+            __int128 acc = b[o];
+            for (int k = 0; k < K; k++) {
+                int at = (k / 9 * H + py + k % 9 / 3) * H + px + k % 3;
+                float q = fminf(fmaxf(nearbyintf(x[at] / sx) + zx, 0), 65535);
+                acc += (__int128)((int32_t)q - zx) * (w[o * K + k] - zw[o]);
+            }
+            int64_t want = requantised(acc, sx, sw[o], sy, zy, XG_I16);
+            assert_true(y[i] == (float)(want - zy) * sy);
+        }
+    }
+}
+
+static void what_4_bits_cannot_be_is_refused(void **state) {
+    xg_test *t = *state;
+    const uint8_t zero = 0;
+    for (int i = 0; i < 2; i++) {
+        model m = model_new(state, 21);
+        m_input(&m, "x", ONNX_F32, 2, (const int64_t[]){1, 4});
+        m_scalar(&m, "s", 0.5f);
+        m_constant(&m, "z", ONNX_I4, 0, NULL, &zero);
+        if (i) m.constant[1]->raw_data.len = 0; /* fewer bytes than the shape asks for */
+        m_node(&m, "QuantizeLinear", "x,s,z", "y");
+        m_output(&m, "y");
+        xg_graph *g;
+        assert_true(m_import(&m, &g) != XG_OK);
+        assert_said(t->c, i ? "its shape asks for 1" : "4 bits");
+    }
+}
+
 static xg_status scenario(void *arg) {
     xg_test_case *k = arg;
     const char *keep = "c*";
@@ -480,6 +573,8 @@ int main(void) {
         TEST(names_that_mean_nothing_are_refused),
         TEST(a_written_model_comes_back_equal),
         TEST(foreign_16_bits_stay_on_every_machine),
+        TEST(foreign_types_become_ours_exactly),
+        TEST(what_4_bits_cannot_be_is_refused),
         TEST(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
