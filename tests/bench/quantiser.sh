@@ -38,11 +38,12 @@ inputs_of() {
     ppocr_det*) echo "pictures|--calib $dir/png4 $imagenet --shape x=1x3x320x320" ;;
     teams_seg) echo "random|--calib random:1 --shape bgrm=1x4x128x128" ;;
     light_*) echo "random, random weights|--calib random:1 --random-weights" ;;
-    rfb320* | mobilenetv2_035* | *vww* | mlperf_mobilenet*) echo "pictures|$png $unit" ;;
+    rfb320* | mobilenetv2_035*) echo "pictures|$png $unit" ;;
     yunet* | yolox*) echo "pictures|--calib $dir/png4 --mean 0 --std 1" ;;
     fastestdet*) echo "pictures|--calib $dir/png4" ;;
     squeezenet10*) echo "pictures|--calib $dir/png4 --mean 0 --std 1" ;;
-    selfie*) echo "pictures|$png" ;;
+    tfl_mlperf_ad* | mlperf_deepauto*) echo "random -80..14|--calib $dir/ad.npy" ;;
+    selfie* | *vww* | mlperf_mobilenet*) echo "pictures|$png" ;;
     *) echo "random|--calib random:1" ;;
     esac
 }

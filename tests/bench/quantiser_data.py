@@ -3,8 +3,8 @@
 
 Writes png/, png4/, png1/ (16, 4 and 1 CIFAR-10 images), cifar.npy and cifar_labels.npy (100 images, values 0..255), mnist.npy,
 mnist64.npy and mnist_labels.npy (1,000 and 64 digits, 0..255), digits/ (64 of them as PNG), kws.npy, kws64.npy and
-kws_labels.npy (1,000 and 64 keyword features as real numbers), micro_kws.npy (16 sets of random numbers in the range that
-model's quantised twin expects).
+kws_labels.npy (1,000 and 64 keyword features as real numbers), vww.npy (16 CIFAR-10 images enlarged to 96x96, 0..1); micro_kws.npy and ad.npy
+(16 sets of random numbers each, in the range that those models' quantised twins expect).
 """
 import gzip
 import os
@@ -87,14 +87,24 @@ def kws(data, folder):
     write_npy(os.path.join(folder, 'kws_labels.npy'), '<i8', (len(y) // 4,), struct.unpack('<%di' % (len(y) // 4), y))
 
 
-def micro_kws(_, folder):
+def enlarged(data, folder, count=16):
+    values = []
+    with open(os.path.join(data, 'cifar10_100.csv')) as f:
+        for _, line in zip(range(count), f):
+            pixels = [int(v) for v in line.split(',')][1:]
+            values += [pixels[(y // 3 * 32 + x // 3) * 3 + c] / 255 for c in range(3) for y in range(96) for x in range(96)]
+    write_npy(os.path.join(folder, 'vww.npy'), '<f4', (count, 3, 96, 96), values)
+
+
+def random_sets(_, folder):
     source = random.Random(1)
-    values = [source.uniform(0, 26) for _ in range(16 * 1960)]
-    write_npy(os.path.join(folder, 'micro_kws.npy'), '<f4', (16, 1960), values)
+    for name, size, low, high in (('micro_kws', 1960, 0, 26), ('ad', 640, -80, 14)):
+        values = [source.uniform(low, high) for _ in range(16 * size)]
+        write_npy(os.path.join(folder, name + '.npy'), '<f4', (16, size), values)
 
 
 if __name__ == '__main__':
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    for make in (cifar, mnist, kws, micro_kws):
+    for make in (cifar, mnist, kws, enlarged, random_sets):
         make(os.path.join(sys.argv[1], '_data'), sys.argv[2])
