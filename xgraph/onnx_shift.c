@@ -2,9 +2,10 @@
  *
  *     y = clip(floor((x mul + add + div / 2) / div), lo, hi)
  *
- * mul and add constant, one for each channel (axis 1) or one; div a power of two; n_levels values from
- * -n/2 on when signed, from 0 on when not. Spelled out in 64-bit integers, whose division truncates:
- * OFFSET keeps every quotient that counts positive. The pass integerised makes a layer of it. */
+ * mul and add constant, one for each channel (axis 1) or one; div a power of two; n_levels values
+ * from -n/2 on when signed, from 0 on when not. Spelled out in 64-bit integers, whose division
+ * truncates: OFFSET keeps every quotient that counts positive. The pass integerised makes a layer
+ * of it. */
 #include "xgraph/onnx_import.h"
 
 #include "xgraph/const_eval.h"
@@ -41,8 +42,8 @@ static xg_status channel_constant(xg_onnx *x, uint32_t i, double more, uint32_t 
         return xg_ox_refuse(x, "%s values ('%s')", xg_dtype_name(t->dtype), t->name);
     int64_t n = xg_tensor_elems(t), dim[XG_RANK_MAX], *data = xg_newn(x->a, int64_t, (size_t)n);
     for (int64_t k = 0; k < n; k++) {
-        double d = t->dtype == XG_F32 ? (double)((const float *)t->data)[k]
-                                      : (double)xg_const_int(t, k);
+        double d =
+            t->dtype == XG_F32 ? (double)((const float *)t->data)[k] : (double)xg_const_int(t, k);
         if (!(fabs(d) <= 0x1p40) || d != nearbyint(d))
             return xg_ox_bad(x, "'%s' has the value %g, which is no integer", t->name, d);
         data[k] = (int64_t)(d + more);

@@ -19,7 +19,10 @@ typedef struct work {
     xg_arena *tmp;
     const xg_graph *before, *after;
     const xg_rqrec *record;
-    uint32_t *twin;       /* [after's tensors]: of before, or XG_NONE */
+    xg_map nodes;   /* of before, by name */
+    uint32_t *twin; /* [after's tensors]: of before, or XG_NONE */
+    const int32_t *
+        *bias; /* [after's nodes]: of a Conv, without correction; NULL where it is as given */
     const float **divide; /* [before's tensors] */
     sums *all, *own;      /* [after's nodes] */
     sums *output;         /* [after's outputs] */
@@ -126,9 +129,34 @@ static bool exact_inputs(work *w, const xg_node *n, const xg_values *before, xg_
     return true;
 }
 
+/* A corrected bias answers for what the layers before lose, too. By itself a convolution has the
+ * float model's bias, rounded. */
+static void find_biases(work *w) {
+    w->bias = xg_newn(w->tmp, const int32_t *, w->after->node.n);
+    for (uint32_t i = 0; i < w->after->node.n; i++) {
+        const xg_node *n = xg_nodep(w->after, i);
+        uint32_t x = n->op == XG_OP_Conv ? xg_map_get(&w->nodes, n->name) : XG_NONE;
+        const xg_node *m = x == XG_NONE ? NULL : xg_nodep(w->before, x);
+        const xg_tensor *b = xg_in(w->after, n, 2), *q = xg_in(w->after, n, 1);
+        const xg_tensor *real = m && m->op == XG_OP_Conv ? xg_in(w->before, m, 2) : NULL;
+        bool is_float = m && m->op == XG_OP_Conv && xg_in(w->before, m, 1)->dtype == XG_F32;
+        if (!is_float || !b || !b->data || !q->quant || !xg_in(w->after, n, 0)->quant) continue;
+        if (real && (!real->data || xg_tensor_elems(real) != b->dim[0])) continue;
+        int32_t *own = xg_newn(w->tmp, int32_t, (size_t)b->dim[0]);
+        for (int64_t o = 0; o < b->dim[0] && real; o++) {
+            double unit = (double)xg_in(w->after, n, 0)->quant->scale[0] *
+                          q->quant->scale[q->quant->n == 1 ? 0 : o];
+            double v = rint(((const float *)real->data)[o] / unit);
+            own[o] = (int32_t)fmin(fmax(v, INT32_MIN), INT32_MAX);
+        }
+        w->bias[i] = own;
+    }
+}
+
 static xg_status add_own(work *w, uint32_t node, const xg_values *before, xg_values *own) {
     const xg_node *n = xg_nodep(w->after, node);
     if (!exact_inputs(w, n, before, own)) return XG_OK;
+    if (w->bias[node]) own->v[n->in[2]] = (void *)(uintptr_t)w->bias[node];
     xg_status st = xg_interp_node(w->ctx, own, node, w->record);
     uint32_t x = w->twin[n->out[0]];
     if (st == XG_OK) add(w, x, before->v[x], n->out[0], own->v[n->out[0]], &w->own[node]);
@@ -162,15 +190,12 @@ static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *s
 /* ---- the whole ---- */
 
 static void report_rows(const work *w, xg_arena *a, xg_quant_report *report) {
-    xg_map known = {.arena = w->tmp};
-    for (uint32_t i = 0; i < w->before->node.n; i++)
-        xg_map_set(&known, xg_nodep(w->before, i)->name, i);
     for (uint32_t i = 0; i < w->after->node.n; i++) {
         const xg_node *n = xg_nodep(w->after, i);
         if (!is_row(w, n)) continue;
         xg_quant_row row = {.node = xg_strdup(a, n->name),
                             .op = xg_ops[n->op].name,
-                            .known = xg_map_get(&known, n->name) != XG_NONE,
+                            .known = xg_map_get(&w->nodes, n->name) != XG_NONE,
                             .sqnr_db = sqnr(&w->all[i]),
                             .own_db = sqnr(&w->own[i])};
         xg_push(a, &report->row, row);
@@ -194,7 +219,11 @@ xg_status xg_quant_compare(xg_arena *a, const xg_graph *before, const xg_graph *
     w.all = xg_newn(w.tmp, sums, after->node.n);
     w.own = xg_newn(w.tmp, sums, after->node.n);
     w.output = xg_newn(w.tmp, sums, after->output.n);
+    w.nodes = (xg_map){.arena = w.tmp};
+    for (uint32_t i = 0; i < before->node.n; i++)
+        xg_map_set(&w.nodes, xg_nodep(before, i)->name, i);
     match(&w, report);
+    find_biases(&w);
     uint64_t all = xg_samples_count(s), take = most < all ? most : all;
     xg_status st = XG_OK;
     for (uint64_t i = 0; i < take && st == XG_OK; i++) {
