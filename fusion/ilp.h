@@ -37,8 +37,10 @@ typedef struct xg_cand {
     xg_group group;
     uint32_t first, last; /* turns of its first and last node */
     uint32_t turn; /* of its first result: when it runs, before its readers and after its inputs */
+    bool barred;   /* not admitted: no columns, only known for what siblings save over it */
     uint32_t nin;
     uint32_t in[XG_PARTS_INPUTS]; /* tensors, in the order of xg_parts.in */
+    uint32_t first_var, end_var;  /* its columns while they are made: var [first_var, end_var) */
 } xg_cand;
 
 typedef struct xg_ilp {
@@ -71,6 +73,11 @@ uint32_t xg_ilp_whole_words(const xg_ilp *s, uint32_t t);
 /* variants.c: all candidates (every node alone, and the pattern library's), then their columns. */
 XG_MUST_USE xg_status xg_ilp_find_candidates(xg_ilp *s);
 void xg_ilp_find_variants(xg_ilp *s);
+/* What a column costs that is estimated so. */
+int64_t xg_ilp_cost(const xg_machine *m, const xg_estimate *e);
+/* siblings.c: raises the cost of a column of siblings to what it saves over its branches, whose
+ * columns are known; false when it saves nothing. */
+bool xg_ilp_price_siblings(const xg_ilp *s, xg_var *v);
 /* ilp_rows.c: columns of tensors, and all rows. */
 void xg_ilp_add_rows(xg_ilp *s);
 

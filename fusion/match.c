@@ -581,7 +581,8 @@ static void collect(const matcher *m, xg_arena *a, xg_arena *tmp, xg_candidates 
         xg_push(a, out,
                 (xg_candidate){.nnode = f->n,
                                .node = xg_memdup(a, f->node, f->n * sizeof *f->node),
-                               .pattern = m->p->pattern[f->pattern].name});
+                               .pattern = m->p->pattern[f->pattern].name,
+                               .siblings = m->p->pattern[f->pattern].siblings});
     }
 }
 

@@ -98,6 +98,7 @@ typedef struct xg_candidate {
     uint32_t nnode;
     const uint32_t *node; /* ascending, which is topological */
     const char *pattern;  /* the first pattern of the library that matches these nodes */
+    bool siblings;        /* it has several results */
 } xg_candidate;
 typedef struct xg_candidates {
     XG_VEC(xg_candidate);

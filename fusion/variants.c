@@ -15,8 +15,9 @@ enum {
 };
 
 static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
-    if (s->c->admit && !s->c->admit(s->c->admit_arg, node, n)) return;
     xg_cand c = {.group = xg_make_group(s->c, node, n, pattern), .first = s->pos[node[0]]};
+    c.barred = s->c->admit && !s->c->admit(s->c->admit_arg, node, n);
+    if (c.barred && c.group.nresult > 1) return;
     for (uint32_t k = 0; k < n; k++) {
         if (s->pos[node[k]] < c.first) c.first = s->pos[node[k]];
         if (s->pos[node[k]] > c.last) c.last = s->pos[node[k]];
@@ -29,7 +30,17 @@ static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const cha
     xg_push(s->a, &s->cand, c);
 }
 
-/* Every node alone, and what the pattern library matches. */
+static void add_matches(xg_ilp *s, const xg_candidates *found, bool siblings) {
+    for (uint32_t i = 0; i < found->n; i++) {
+        const xg_candidate *c = &found->v[i];
+        bool together = c->siblings == siblings;
+        for (uint32_t k = 1; k < c->nnode; k++)
+            together = together && s->segment[c->node[k]] == s->segment[c->node[0]];
+        if (together) add_candidate(s, c->node, c->nnode, c->pattern);
+    }
+}
+
+/* Every node alone, and what the pattern library matches: siblings behind their branches. */
 xg_status xg_ilp_find_candidates(xg_ilp *s) {
     const xg_patterns *library;
     xg_candidates found = {0};
@@ -40,12 +51,8 @@ xg_status xg_ilp_find_candidates(xg_ilp *s) {
     }
     xg_status st = xg_patterns_load(s->a, s->c->patterns, &library);
     if (st == XG_OK) st = xg_match(s->a, s->g, accel, library, &found, NULL);
-    for (uint32_t i = 0; st == XG_OK && i < found.n; i++) {
-        bool together = true;
-        for (uint32_t k = 1; k < found.v[i].nnode; k++)
-            together = together && s->segment[found.v[i].node[k]] == s->segment[found.v[i].node[0]];
-        if (together) add_candidate(s, found.v[i].node, found.v[i].nnode, found.v[i].pattern);
-    }
+    if (st == XG_OK) add_matches(s, &found, false);
+    if (st == XG_OK) add_matches(s, &found, true);
     return st;
 }
 
@@ -115,10 +122,14 @@ static void list_outs(maker *k, const xg_parts *p) {
     if (choice) add_out(k, 1, 1);
 }
 
+int64_t xg_ilp_cost(const xg_machine *m, const xg_estimate *e) {
+    return (int64_t)(e->cycles * XG_ILP_CYCLE_WEIGHT +
+                     e->ddr_bytes * 256 / (m->ddr.bytes_per_cycle_x256 + 1));
+}
+
 static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *st,
                       const xg_estimate *e) {
-    int64_t cost = (int64_t)(e->cycles * XG_ILP_CYCLE_WEIGHT +
-                             e->ddr_bytes * 256 / (k->s->m->ddr.bytes_per_cycle_x256 + 1));
+    int64_t cost = xg_ilp_cost(k->s->m, e);
     for (uint32_t b = 0; b < BUDGETS; b++) {
         xg_var *v = &k->best[mask][out][b];
         if (e->fm_words > k->s->m->tile.fm_depth >> b || (k->have[mask][out][b] && v->cost <= cost))
@@ -134,6 +145,11 @@ static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *
     }
 }
 
+static void note_inputs(xg_cand *c, const xg_parts *p) {
+    c->nin = p->nin;
+    for (uint32_t k = 0; k < p->nin; k++) c->in[k] = p->in[k].tensor;
+}
+
 static void weigh(void *arg, const xg_strategy *st) {
     maker *k = arg;
     xg_parts p;
@@ -141,6 +157,7 @@ static void weigh(void *arg, const xg_strategy *st) {
     xg_estimate_parts(k->s->g, k->s->m, g, st, &p);
     if (!p.valid) return;
     if (!k->ready) {
+        note_inputs(&k->s->cand.v[k->cand], &p);
         list_masks(k, &p);
         list_outs(k, &p);
         k->ready = true;
@@ -157,7 +174,7 @@ static void weigh(void *arg, const xg_strategy *st) {
 
 static void push_variant(xg_ilp *s, xg_var v) {
     const xg_cand *c = &s->cand.v[v.cand];
-    v.column = xg_stairs_add_col(s->stairs, v.cost, c->first, c->last);
+    v.column = c->barred ? XG_NONE : xg_stairs_add_col(s->stairs, v.cost, c->first, c->last);
     xg_push(s->a, &s->var, v);
 }
 
@@ -167,10 +184,11 @@ static void push_best(maker *k) {
         for (uint32_t o = 0; o < k->nout; o++)
             for (uint32_t b = 0; b < BUDGETS; b++) {
                 if (!k->have[m][o][b]) continue;
-                const xg_var *v = &k->best[m][o][b];
+                xg_var v = k->best[m][o][b];
                 bool same =
-                    b + 1 < BUDGETS && k->have[m][o][b + 1] && k->best[m][o][b + 1].cost <= v->cost;
-                if (!same) push_variant(k->s, *v);
+                    b + 1 < BUDGETS && k->have[m][o][b + 1] && k->best[m][o][b + 1].cost <= v.cost;
+                bool siblings = k->s->cand.v[k->cand].group.nresult > 1;
+                if (!same && (!siblings || xg_ilp_price_siblings(k->s, &v))) push_variant(k->s, v);
             }
 }
 
@@ -185,14 +203,6 @@ static void plain_variant(xg_ilp *s, uint32_t i) {
                 .cost = (int64_t)c->group.cost_cycles * XG_ILP_CYCLE_WEIGHT};
     v.est.cycles = c->group.cost_cycles;
     push_variant(s, v);
-}
-
-static void note_inputs(xg_ilp *s, uint32_t i, const xg_strategy *st) {
-    xg_parts p;
-    xg_cand *c = &s->cand.v[i];
-    xg_estimate_parts(s->g, s->m, &c->group, st, &p);
-    c->nin = p.nin;
-    for (uint32_t k = 0; k < p.nin; k++) c->in[k] = p.in[k].tensor;
 }
 
 /* The same shapes, attributes and freedoms give the same columns: `as` is a candidate that has
@@ -243,7 +253,7 @@ void xg_ilp_find_variants(xg_ilp *s) {
     for (uint32_t i = 0; i < s->cand.n; i++) {
         const xg_group *g = &s->cand.v[i].group;
         xg_tile_kind kind = xg_node_tile_kind(s->g, xg_nodep(s->g, g->node[0]));
-        first[i] = s->var.n;
+        first[i] = s->cand.v[i].first_var = s->var.n;
         if (g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW) {
             const char *sign = signature(s, g, &key);
             uint32_t as = xg_map_get(&known, sign);
@@ -253,11 +263,19 @@ void xg_ilp_find_variants(xg_ilp *s) {
             } else
                 copy_variants(s, i, as, first);
         }
-        if (s->var.n > first[i]) note_inputs(s, i, &s->var.v[first[i]].strategy);
+        if (s->var.n > first[i] && !s->cand.v[i].nin) {
+            xg_parts p;
+            xg_estimate_parts(s->g, s->m, g, &s->var.v[first[i]].strategy, &p);
+            note_inputs(&s->cand.v[i], &p);
+        }
         bool plain = false;
         for (uint32_t v = first[i]; v < s->var.n; v++)
             plain = plain || (!s->var.v[v].chip_in && !s->var.v[v].chip_out);
         if (!plain && g->nnode == 1) plain_variant(s, i);
-        first[i + 1] = s->var.n;
+        first[i + 1] = s->cand.v[i].end_var = s->var.n;
     }
+    uint32_t n = 0;
+    for (uint32_t v = 0; v < s->var.n; v++)
+        if (s->var.v[v].column != XG_NONE) s->var.v[n++] = s->var.v[v];
+    s->var.n = n;
 }
