@@ -284,11 +284,7 @@ static char *pad_value(xg_export *e, const xg_node *n) {
         return xg_ex_const(e, base, XG_F32, 0, NULL, xg_memdup(e->arena, &v, sizeof v));
     int32_t lo, hi;
     xg_dtype_range(y->dtype, &lo, &hi);
-    int64_t q = (int64_t)v;
-    if (y->quant)
-        q = (int64_t)xg_clamp((int64_t)rint((double)(v / y->quant->scale[0])) + y->quant->zp[0], lo,
-                              hi);
-    return xg_ex_scalar(e, base, y->dtype, q);
+    return xg_ex_scalar(e, base, y->dtype, xg_clamp((int64_t)v, lo, hi)); /* integers: a code */
 }
 
 static xg_status export_pad(xg_export *e, const xg_node *n) {
