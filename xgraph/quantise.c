@@ -101,9 +101,10 @@ static uint32_t data_inputs(const xg_node *n) {
     return n->op == XG_OP_Conv || n->op == XG_OP_Gather || n->op == XG_OP_Resize ? 1 : n->nin;
 }
 
+static bool is_floor(const work *w, const xg_node *n);
+
 static bool follows(const work *w, const xg_node *n) {
-    if (n->op == XG_OP_Pad && !isfinite(xg_af(n, XG_ATTR_value)))
-        return false; /* a padded maximum */
+    if (n->op == XG_OP_Pad && !isfinite(xg_af(n, XG_ATTR_value)) && !is_floor(w, n)) return false;
     if (!may_follow(n->op) || n->nout != 1 || !is_f32(xg_out(w->g, n, 0))) return false;
     bool any = false;
     for (uint32_t i = 0; i < data_inputs(n); i++) {
@@ -397,12 +398,25 @@ static void note_conv(work *w, const xg_node *n, uint32_t made) {
     q->b = b ? b->data : NULL;
 }
 
-/* The border is among the values that the result must hold. */
+/* A border below all values that only maxima read, as in front of a padded MaxPool: the lowest
+ * integer does, and the result needs no more range than the input. */
+static bool is_floor(const work *w, const xg_node *n) {
+    uint32_t x = n->in[0], y = n->out[0];
+    if (n->op != XG_OP_Pad || xg_ai(n, XG_ATTR_mode) != 0 || !w->range[x]) return false;
+    if (xg_tensorp(w->g, y)->is_output || !(xg_af(n, XG_ATTR_value) < w->range[x]->min))
+        return false;
+    for (uint32_t u = w->uses.first[y]; u < w->uses.first[y + 1]; u++)
+        if (xg_nodep(w->g, w->uses.node[u])->op != XG_OP_MaxPool) return false;
+    return true;
+}
+
+/* Else the border is among the values that the result must hold. */
 static void note_pad(work *w, const xg_node *n, uint32_t made, uint32_t out) {
     xg_qnode *q = xg_qplan_node(&w->plan, made);
     q->pad = true;
     q->fill = xg_af(n, XG_ATTR_value);
-    if (xg_ai(n, XG_ATTR_mode) == 0) xg_qplan_cover(&w->plan, out, q->fill, q->fill);
+    if (xg_ai(n, XG_ATTR_mode) == 0 && !is_floor(w, n))
+        xg_qplan_cover(&w->plan, out, q->fill, q->fill);
 }
 
 static void make_integer_node(work *w, uint32_t i) {
@@ -416,7 +430,7 @@ static void make_integer_node(work *w, uint32_t i) {
     uint32_t made = xg_graph_add_node_to(w->h, op, n->name, in, nin, &out, 1);
     xg_nodep(w->h, made)->onnx = joined_onnx(w, n->onnx, clip ? clip->onnx : NULL);
     copy_attrs(w, n, op, made);
-    activate(w, y, out);
+    activate(w, is_floor(w, n) ? n->in[0] : y, out);
     *(w->wide[y] ? &w->i16[y] : &w->i8[y]) = out;
     if (clip || n->op == XG_OP_Clip) set_clamp(w, made, clip ? clip : n);
     w->made[i] = made;

@@ -247,6 +247,69 @@ static void tied_tensors_share_their_scale(void **state) {
     assert_true(fabsf(xg_dequantize_f32(127, y->scale[0], y->zp[0]) - 0.75f) < 0.01f);
 }
 
+/* conv -> Pad(value) -> MaxPool 2x2; with clip0: a ReLU before the Pad. */
+static xg_graph *padded_maximum(xg_test *t, float value, bool clip0) {
+    maker m = {t->a, xg_graph_new(t->a, "padded"), 7};
+    uint32_t x = conv(&m, "c", float_input(&m, "x", 6, 5, 3), 3, 4, 1, 0.5f);
+    if (clip0) x = clip(&m, "relu", x, 0, INFINITY);
+    x = add(&m, XG_OP_Pad, "pad", x, XG_NONE);
+    const int64_t pads[8] = {0, 0, 1, 0, 0, 1, 0, 0};
+    xg_set_ais(m.g, xg_nodep(m.g, xg_tensorp(m.g, x)->producer), XG_ATTR_pads, pads, 8);
+    xg_set_af(node_of(&m, x), XG_ATTR_value, value);
+    xg_graph_add_output(m.g, pool(&m, XG_OP_MaxPool, "pool", x, 2));
+    assert_ok(t->c, xg_graph_infer(t->c, m.g));
+    return m.g;
+}
+
+static uint32_t count_ops(const xg_graph *g, xg_op op) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->node.n; i++) n += xg_nodep(g, i)->op == op;
+    return n;
+}
+
+static void a_border_below_all_values_costs_no_range(void **state) {
+    xg_test *t = *state;
+    xg_rqrec r = profile("ort");
+    xg_graph *f = padded_maximum(t, -10000, false), *q = f;
+    const char *out = xg_tensorp(f, f->output.v[0])->name;
+    xg_calibration k;
+    calibrate(t, f, 1, &k);
+    assert_ok(t->c, xg_quantise(t->a, &q, &k, &r, NULL));
+    assert_int_equal(count_nodes(q, XG_OP_MaxPool, XG_I8), 1);
+    assert_true(output_sqnr(t, f, q, out, &r) > 25);
+    /* where an element may be below, the border is part of the range */
+    f = q = padded_maximum(t, 3, false);
+    calibrate(t, f, 1, &k);
+    assert_ok(t->c, xg_quantise(t->a, &q, &k, &r, NULL));
+    assert_true(output_sqnr(t, f, q, out, &r) > 25);
+}
+
+/* The pool pads itself when the border can never win, and only then; the values stay. */
+static void a_border_that_never_wins_becomes_padding(void **state) {
+    xg_test *t = *state;
+    const struct {
+        float value;
+        bool clip0;
+        uint32_t pads;
+    } cases[] = {{-INFINITY, false, 0}, {-10000, false, 1}, {0, true, 0},
+                 {0, false, 1},         {-1, true, 0},      {0.5f, true, 1}};
+    for (size_t i = 0; i < XG_COUNT(cases); i++) {
+        xg_graph *f = padded_maximum(t, cases[i].value, cases[i].clip0), *g = f;
+        assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+        assert_int_equal(count_ops(g, XG_OP_Pad), cases[i].pads);
+        xg_values v, w;
+        xg_values_init(&v, f, t->a);
+        xg_values_init(&w, g, t->a);
+        assert_ok(t->c, xg_values_fill(t->c, &v, "random", 3));
+        assert_ok(t->c, xg_values_fill(t->c, &w, "random", 3));
+        assert_ok(t->c, xg_interp_run(t->c, &v, NULL));
+        assert_ok(t->c, xg_interp_run(t->c, &w, NULL));
+        const xg_tensor *y = xg_tensorp(f, f->output.v[0]);
+        assert_memory_equal(v.v[f->output.v[0]], w.v[g->output.v[0]],
+                            (size_t)xg_tensor_elems(y) * sizeof(float));
+    }
+}
+
 static void a_clamp_inside_a_range_becomes_lo_and_hi(void **state) {
     xg_test *t = *state;
     xg_rqrec r = profile("dpu");
@@ -605,6 +668,8 @@ int main(void) {
         TEST(a_range_becomes_the_finest_scale_that_covers_it),
         TEST(every_record_gets_a_graph_that_it_can_run),
         TEST(tied_tensors_share_their_scale),
+        TEST(a_border_below_all_values_costs_no_range),
+        TEST(a_border_that_never_wins_becomes_padding),
         TEST(a_clamp_inside_a_range_becomes_lo_and_hi),
         TEST(missing_and_infinite_ranges_are_named),
         TEST(weights_that_are_not_finite_are_named),
