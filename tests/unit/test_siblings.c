@@ -1,6 +1,6 @@
 /* Groups with several results: what is legal, that the shared input is loaded once, and that every
  * place of a result gives the interpreter's values. */
-#include "fusion/estimate.h"
+#include "fusion/ilp.h"
 #include "layout/plan_types.h"
 #include "validate/check.h"
 
@@ -257,6 +257,55 @@ static void test_places(void **state) {
     assert_true(wanted > 50 && stay * 3 > wanted * 2);
 }
 
+/* ---- columns of the 0-1 program ---- */
+
+static bool reads(const xg_cand *c, const xg_var *v, uint32_t tensor) {
+    for (uint32_t k = 0; k < c->nin; k++)
+        if (c->in[k] == tensor) return v->chip_in >> k & 1;
+    return false;
+}
+
+/* The cheapest column of a node alone, its result in DDR, the stem on chip or not; -1: none. */
+static int64_t alone(const xg_ilp *s, uint32_t node, bool chip) {
+    int64_t least = -1;
+    for (uint32_t i = 0; i < s->var.n; i++) {
+        const xg_var *v = &s->var.v[i];
+        const xg_cand *c = &s->cand.v[v->cand];
+        if (c->group.nnode > 1 || c->group.node[0] != node || v->chip_out) continue;
+        if (reads(c, v, out_of_node(s->g, STEM)) != chip) continue;
+        if (least < 0 || v->cost < least) least = v->cost;
+    }
+    return least;
+}
+
+/* Siblings cost less than their branches one after another. With the shared input on chip they
+ * have no column. */
+static void test_costs(void **state) {
+    xg_test *t = *state;
+    uint32_t columns = 0;
+    for (const char *const *name = xg_machine_names(); *name; name++) {
+        const xg_machine *m = load_machine(t, *name);
+        const xg_graph *g = network(t, m);
+        xg_selection sel = {.graph = g, .strategy = "ilp", .note = ""};
+        xg_chooser c;
+        xg_ilp *s = xg_new(t->a, xg_ilp);
+        xg_chooser_init(&c, t->a, g, m, &sel);
+        assert_ok(t->c, xg_ilp_set_up(s, &c, true));
+        for (uint32_t i = 0; i < s->var.n; i++) {
+            const xg_var *v = &s->var.v[i];
+            const xg_group *grp = &s->cand.v[v->cand].group;
+            int64_t apart = 0;
+            if (grp->nresult != grp->nnode || grp->nresult < 2) continue;
+            assert_false(reads(&s->cand.v[v->cand], v, out_of_node(g, STEM)));
+            columns++;
+            for (uint32_t k = 0; k < grp->nnode && !v->chip_out; k++)
+                apart += alone(s, grp->node[k], false);
+            assert_true(v->chip_out || v->cost < apart);
+        }
+    }
+    assert_true(columns > 10);
+}
+
 static void test_text(void **state) {
     xg_test *t = *state;
     const xg_machine *m = load_machine(t, "nano");
@@ -281,8 +330,8 @@ static void test_text(void **state) {
 int main(void) {
     (void)random_net;
     const struct CMUnitTest tests[] = {
-        TEST(test_legal),    TEST(test_cycle),  TEST(test_loaded_once),
-        TEST(test_estimate), TEST(test_places), TEST(test_text),
+        TEST(test_legal),  TEST(test_cycle), TEST(test_loaded_once), TEST(test_estimate),
+        TEST(test_places), TEST(test_costs), TEST(test_text),
     };
     return cmocka_run_group_tests_name("siblings", tests, NULL, NULL) != 0;
 }
