@@ -87,7 +87,8 @@ static void release(xg_forecaster *f, const uint32_t *last, uint32_t gi) {
 }
 
 static uint32_t push_control(xg_forecaster *f, uint8_t engine) {
-    xg_pipe_step s = {.engine = engine, .group = f->group, .ninst = 1, .cores = 1, .cycles = 1};
+    xg_pipe_step s = {
+        .engine = engine, .group = f->group, .ninst = 1, .share_x256 = 256, .cycles = 1};
     xg_push(f->a, &f->step, s);
     return f->step.n - 1;
 }
@@ -107,11 +108,13 @@ static void signal_cores(xg_forecaster *f) {
     f->transfers.n = 0;
     xg_fc_order(f, f->signal, step);
     f->signal = step;
+    f->apart = false;
 }
 
 static void add_group(xg_forecaster *f, uint32_t gi) {
     const xg_group *g = &f->sel->group.v[gi];
     f->group = gi;
+    if (f->apart && g->strategy.split != XG_SPLIT_IMAGE) signal_cores(f);
     uint32_t step = f->step.n, buffer = f->buffer.n, edge = f->edge.n, await = f->await;
     wait_for_cores(f);
     uint32_t own = f->step.n;
@@ -123,7 +126,11 @@ static void add_group(xg_forecaster *f, uint32_t gi) {
         f->await = await;
     }
     xg_fc_place(f, buffer, own, edge);
-    if (f->m->cores > 1 && g->strategy.split != XG_SPLIT_IMAGE && !idle) signal_cores(f);
+    if (idle || f->m->cores == 1) return;
+    if (g->strategy.split != XG_SPLIT_IMAGE)
+        signal_cores(f);
+    else
+        f->apart = true;
 }
 
 static uint32_t rounds(const xg_forecaster *f, uint32_t first, uint32_t last) {
@@ -147,7 +154,7 @@ static void begin(xg_forecaster *f) {
 }
 
 typedef struct finished {
-    uint64_t finish;
+    uint64_t start, finish; /* of its computations; of all */
     uint32_t group;
 } finished;
 
@@ -158,8 +165,20 @@ static int by_finish(const void *pa, const void *pb) {
 }
 
 /* Each group gets the time from the finish before its own. */
-static uint64_t share_cycles(xg_forecaster *f, xg_selection *s, uint32_t first, uint32_t last) {
-    uint64_t *end = xg_newn(f->a, uint64_t, f->step.n + 1), before = 0;
+static void share_cycles(xg_selection *s, finished *v, uint32_t n) {
+    uint64_t before = 0;
+    qsort(v, n, sizeof *v, by_finish);
+    for (uint32_t i = 0; i < n; i++) {
+        xg_group *g = &s->group.v[v[i].group];
+        g->cost_cycles = v[i].finish - before;
+        g->span_cycles = v[i].finish > v[i].start ? v[i].finish - v[i].start : 0;
+        before = v[i].finish;
+    }
+}
+
+static uint64_t run(xg_forecaster *f, xg_selection *s, uint32_t first, uint32_t last) {
+    uint64_t *start = xg_newn(f->a, uint64_t, f->step.n + 1),
+             *end = xg_newn(f->a, uint64_t, f->step.n + 1);
     xg_fc_order_buffers(f, 0);
     xg_pipe p = {.m = f->m,
                  .step = f->step.v,
@@ -167,18 +186,16 @@ static uint64_t share_cycles(xg_forecaster *f, xg_selection *s, uint32_t first, 
                  .nevent = 2 * f->buffer.n,
                  .edge = f->edge.v,
                  .nedge = f->edge.n};
-    uint64_t all = xg_pipe_run(f->a, &p, end);
+    uint64_t all = xg_pipe_run(f->a, &p, start, end);
     finished *v = xg_newn(f->a, finished, last - first + 1);
-    for (uint32_t gi = first; gi < last; gi++) v[gi - first].group = gi;
+    for (uint32_t gi = first; gi < last; gi++) v[gi - first] = (finished){UINT64_MAX, 0, gi};
     for (uint32_t i = 0; i < f->step.n; i++) {
         finished *x = &v[f->step.v[i].group - first];
+        bool computes = f->step.v[i].engine == XG_TILE_CONV || f->step.v[i].engine == XG_TILE_MISC;
         if (end[i] > x->finish) x->finish = end[i];
+        if (computes && start[i] < x->start) x->start = start[i];
     }
-    qsort(v, last - first, sizeof *v, by_finish);
-    for (uint32_t i = 0; i < last - first; i++) {
-        s->group.v[v[i].group].cost_cycles = v[i].finish > before ? v[i].finish - before : 0;
-        before = v[i].finish > before ? v[i].finish : before;
-    }
+    share_cycles(s, v, last - first);
     return all;
 }
 
@@ -191,14 +208,15 @@ static uint64_t segment(const xg_machine *m, xg_selection *s, uint32_t first, ui
     begin(f);
     const uint32_t *last_reader = last_readers(s, a, parent);
     f->chip_addr = place_stays(s, m, a, parent, last_reader);
-    for (uint32_t r = 0; r < rounds(f, first, last); r++)
-        for (uint32_t gi = first; gi < last; gi++) {
-            if (r && s->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
+    uint32_t nround = rounds(f, first, last);
+    for (uint32_t r = 0; r < nround; r++)
+        for (uint32_t gi = first; gi < last; gi++) { /* groups of all images come last */
+            if (r + 1 < nround && s->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
             f->image = r * m->cores;
             add_group(f, gi);
             release(f, last_reader, gi);
         }
-    uint64_t cycles = share_cycles(f, s, first, last);
+    uint64_t cycles = run(f, s, first, last);
     xg_arena_free(a);
     return cycles;
 }
@@ -208,7 +226,7 @@ uint64_t xg_forecast(const xg_machine *m, xg_selection *s) {
     for (uint32_t i = 0, end; i < s->group.n; i = end) {
         bool accel = s->group.v[i].where == XG_ON_ACCEL;
         for (end = i; end < s->group.n && (s->group.v[end].where == XG_ON_ACCEL) == accel; end++)
-            s->group.v[end].cost_cycles = 0;
+            s->group.v[end].cost_cycles = s->group.v[end].span_cycles = 0;
         if (accel) sum += segment(m, s, i, end);
     }
     return sum;

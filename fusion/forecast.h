@@ -13,8 +13,9 @@
 #include "fusion/select.h"
 
 /* Sets cost_cycles of every accelerator group: the cycles from the finish of the group that
- * finishes before it to its own, in one run of all segments; their sum is returned. Groups on the
- * host get 0. */
+ * finishes before it to its own, in one run of all segments; their sum is returned. And
+ * span_cycles: those from the start of its first computation to its finish; groups that run side by
+ * side have spans that overlap. Groups on the host get 0. */
 uint64_t xg_forecast(const xg_machine *m, xg_selection *s);
 
 #endif

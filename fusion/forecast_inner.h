@@ -20,6 +20,7 @@ typedef struct xg_fc_buffer {
     bool stays, fold, made;
     uint32_t size, addr;
     uint32_t first, last;           /* steps */
+    uint32_t born;                  /* first step that touches it, XG_NONE */
     uint32_t soft_first, soft_last; /* stages */
     uint32_t ahead, wish;
     uint32_t parent, offset; /* XG_NONE, or the buffer that it is a part of; words */
@@ -46,13 +47,14 @@ typedef struct xg_forecaster {
     XG_VEC(xg_pipe_edge) edge; /* events 2b, 2b + 1: before and after all tasks of buffer b */
     XG_VEC(xg_fc_buffer) buffer;
     uint32_t stage;
+    bool apart;                 /* images were worked on apart since the last SIGNAL */
     uint32_t await, signal;     /* steps, XG_NONE */
     XG_VEC(uint32_t) transfers; /* steps that moved maps since the last SIGNAL */
     const uint32_t *chip_addr;  /* [tensors] of what stays: first word */
     uint32_t *staying;          /* [tensors] buffer, XG_NONE */
     xg_fc_writes *in_ddr;       /* [tensors] by root: saves */
     uint32_t lowest;            /* buffers below are dead for good */
-    uint32_t image, active;     /* the image of this round; cores at work */
+    uint32_t image, share_x256; /* the image of this round; all cores' work over this one's */
     uint32_t group;
 } xg_forecaster;
 

@@ -124,7 +124,7 @@ void xg_fc_order_buffers(xg_forecaster *f, uint32_t from) {
     uint32_t n = 0;
     for (uint32_t b = from; b < f->buffer.n; b++) {
         const xg_fc_buffer *x = &f->buffer.v[b];
-        if (x->touched.n && x->size) v[n++] = (birth){x->touched.v[0].step, b};
+        if (x->born != XG_NONE && x->size) v[n++] = (birth){x->born, b};
     }
     qsort(v, n, sizeof *v, by_birth);
     for (uint32_t i = 0; i < n; i++)

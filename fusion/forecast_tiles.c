@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CACHE = 64, KEEP = 24, PREFETCH = 48, LONG_CYCLES = 512 };
+enum { CACHE = 64, KEEP = 24, PREFETCH = 48, LONG_CYCLES = 512, LONG_LIST = 96 };
 
 typedef struct cached {
     uint32_t tensor; /* a slice; XG_NONE: a packed constant */
@@ -81,9 +81,15 @@ static void touch(gen *k, uint32_t b, const xg_slice *s, bool write) {
         y.hi[2] = offset + (uint32_t)xg_ceil_div(s->c1 - x->s.c0, icp);
     }
     xg_fc_accesses *all = &f->buffer.v[root].touched;
+    bool close = all->n >= LONG_LIST; /* of a long list all, and what follows after this one */
     for (uint32_t i = 0; i < all->n; i++)
-        if ((write || all->v[i].write) && overlap(&all->v[i], &y))
+        if (close || ((write || all->v[i].write) && overlap(&all->v[i], &y)))
             xg_fc_order(f, all->v[i].step, step);
+    if (close) {
+        all->n = 0;
+        y = (xg_fc_access){.step = step, .write = true, .hi = {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
+    }
+    if (f->buffer.v[root].born == XG_NONE) f->buffer.v[root].born = step;
     xg_push(f->a, all, y);
     uint32_t event = (uint32_t)XG_PIPE_EVENT + 2 * root;
     xg_fc_order(f, event, step);
@@ -103,14 +109,14 @@ static uint32_t add_step(gen *k, xg_pipe_step x, const uses *u, uint32_t stage, 
     touch(k, u->psum, NULL, true);
     touch(k, u->out, c, true);
     x.group = f->group;
-    x.cores = f->active;
+    x.share_x256 = f->share_x256;
     if (x.ninst == 0) x.ninst = 1;
     xg_push(f->a, &f->step, x);
     return f->step.n - 1;
 }
 
 static uint32_t add_buffer(gen *k, xg_fc_buffer b, uint32_t stage) {
-    b.parent = XG_NONE;
+    b.parent = b.born = XG_NONE;
     b.first = b.last = k->f->step.n;
     b.soft_first = b.soft_last = stage;
     xg_push(k->f->a, &k->f->buffer, b);
@@ -674,11 +680,11 @@ static void one_tile(gen *k, const xg_slice *out) {
  * --------------------------------------------------------------------------------------------------------
  */
 
-/* Core 0's part of an axis: the largest; *cores: how many have one. */
-static uint32_t part(uint32_t total, uint32_t unit, uint32_t *cores) {
+/* Core 0's part of an axis: the largest; *share: all of it over that part. */
+static uint32_t part(uint32_t total, uint32_t unit, uint32_t cores, uint32_t *share) {
     uint32_t units = (uint32_t)xg_ceil_div(total, unit);
-    uint32_t each = (uint32_t)xg_ceil_div(units, *cores);
-    if (units < *cores) *cores = units;
+    uint32_t each = (uint32_t)xg_ceil_div(units, cores);
+    *share = units * 256 / each;
     return (uint32_t)xg_min((int64_t)each * unit, total);
 }
 
@@ -713,16 +719,16 @@ static void tile_loops(gen *k) {
     xg_dims4(y, d);
     xg_slice area = xg_slice_whole(y, 0);
     uint32_t n0 = 0, n1 = (uint32_t)d[0];
-    k->f->active = st->split == XG_SPLIT_NONE ? 1 : k->m->cores;
+    k->f->share_x256 = 256;
     if (st->split == XG_SPLIT_IMAGE) {
         n0 = k->f->image;
         if (n0 >= n1) return;
-        k->f->active = (uint32_t)xg_min(n1 - n0, k->m->cores);
+        k->f->share_x256 = 256 * (uint32_t)xg_min(n1 - n0, k->m->cores);
         n1 = n0 + 1;
     }
-    if (st->split == XG_SPLIT_ROWS) area.h1 = part(area.h1, t->pp, &k->f->active);
+    if (st->split == XG_SPLIT_ROWS) area.h1 = part(area.h1, t->pp, k->m->cores, &k->f->share_x256);
     if (st->split == XG_SPLIT_CHANNELS)
-        area.c1 = part(area.c1, (uint32_t)xg_max(t->ocp, t->icp), &k->f->active);
+        area.c1 = part(area.c1, (uint32_t)xg_max(t->ocp, t->icp), k->m->cores, &k->f->share_x256);
     uint32_t step = st->tile_oc && !all_channels(k) ? st->tile_oc : area.c1;
     bool blocks_inside = st->order == XG_MAP_STATIONARY && step < area.c1 &&
                          xg_node_tile_kind(k->g, xg_nodep(k->g, k->grp->node[0])) == XG_TK_CONV;
@@ -803,7 +809,7 @@ static bool lies_inside(const gen *k, const xg_node *concat, uint32_t o) {
 static void concat_group(gen *k) {
     uint32_t node = k->grp->node[0], turn = 0;
     const xg_node *n = xg_nodep(k->g, node);
-    k->f->active = k->m->cores;
+    k->f->share_x256 = 256 * k->m->cores;
     for (uint32_t o = 0; o < n->nin; o++) {
         int64_t d[4];
         xg_dims4(xg_in(k->g, n, o), d);

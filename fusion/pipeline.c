@@ -226,7 +226,8 @@ static void share(pipe *p) {
     for (int k = 0; k < 2; k++) {
         engine *g = k ? s : l, *o = k ? l : s;
         if (g->phase != MOVE) continue;
-        uint64_t all = ONE / p->step[g->list[g->done]].cores, fair = both ? all / 2 : all;
+        uint64_t all = ONE * UINT64_C(256) / p->step[g->list[g->done]].share_x256,
+                 fair = both ? all / 2 : all;
         if (both && o->cap < fair) fair = all - o->cap;
         g->rate = g->cap < fair ? g->cap : fair;
         if (!g->rate) g->rate = 1;
@@ -312,7 +313,7 @@ static uint64_t next_event(const pipe *p) {
 }
 
 static void prepare(pipe *p, xg_arena *a) {
-    p->start = xg_newn(a, uint64_t, p->n + 1);
+
     p->available = xg_newn(a, uint64_t, p->n + 1);
     p->first = xg_newn(a, uint64_t, p->n + 1);
     uint32_t count[E] = {0};
@@ -328,11 +329,16 @@ static void prepare(pipe *p, xg_arena *a) {
     }
 }
 
-uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *in, uint64_t *finish) {
+uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *in, uint64_t *start_at, uint64_t *finish) {
     ordering o;
     order_steps(a, in, &o);
-    pipe p = {
-        .m = in->m, .step = in->step, .g = &o.g, .order = o.order, .n = o.n, .finish = finish};
+    pipe p = {.m = in->m,
+              .step = in->step,
+              .g = &o.g,
+              .order = o.order,
+              .n = o.n,
+              .start = start_at,
+              .finish = finish};
     prepare(&p, a);
     nodes_begin(p.g, run_ready, NULL);
     for (;;) {

@@ -16,7 +16,8 @@ typedef struct xg_pipe_step {
     uint8_t engine;      /* XG_TILE_LOAD .. */
     uint32_t group;      /* whose it is */
     uint32_t ninst;      /* instructions, at least 1; of equal length */
-    uint32_t cores;      /* that do the same at the same time: what they share the DDR with */
+    uint32_t share_x256; /* by what part of the DDR is left to this core: 256 x the work of all
+                            cores over its own */
     uint64_t cycles;     /* busy cycles of all instructions, alone on the bus */
     uint64_t setup, ddr; /* transfers: cycles before the first byte; 1/65536 cycles of the DDR */
 } xg_pipe_step;
@@ -39,7 +40,8 @@ typedef struct xg_pipe {
 
 /* Cycles of the ordering run alone: a quick figure to compare two ways by. */
 uint64_t xg_pipe_span(xg_arena *a, const xg_pipe *p);
-/* Orders and runs the steps; finish[nstep] gets the cycle in which each ends. Returns the last. */
-uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *p, uint64_t *finish);
+/* Orders and runs the steps; start[nstep] and finish[nstep] get the cycles in which each starts and
+ * ends. Returns the last. */
+uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *p, uint64_t *start, uint64_t *finish);
 
 #endif

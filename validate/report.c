@@ -28,6 +28,7 @@ typedef struct {
     xg_report *r;
     uint32_t *layer_of_row; /* [map] */
     uint64_t *finish;       /* [layers + 1] in the present segment */
+    uint64_t *begin;        /* [layers + 1] of the first computation; UINT64_MAX: none yet */
     uint64_t clock;         /* cycles of the segments before */
     uint32_t max_layers;
 } maker;
@@ -55,6 +56,8 @@ static void find_layers(maker *k) {
     xg_push(k->arena, &k->r->layer, other);
     k->max_layers = k->r->layer.n;
     k->finish = xg_newn(k->scratch, uint64_t, k->max_layers);
+    k->begin = xg_newn(k->scratch, uint64_t, k->max_layers);
+    for (uint32_t i = 0; i < k->max_layers; i++) k->begin[i] = UINT64_MAX;
 }
 
 /* An instruction belongs to the piece that is finished next: what prepares a tile stands before it.
@@ -132,6 +135,10 @@ static void walk_core(maker *k, uint32_t segment, uint32_t core, const xg_times 
         toucher tt = {k, l};
         f->access(k->machine, &regs, in, touch, &tt);
         if (t->end[first + i] > k->finish[owner[i]]) k->finish[owner[i]] = t->end[first + i];
+        bool computes =
+            (engine == XG_TILE_CONV || engine == XG_TILE_MISC) && !f->inst[in->op].is_init;
+        if (computes && t->start[first + i] < k->begin[owner[i]])
+            k->begin[owner[i]] = t->start[first + i];
     }
 }
 
@@ -158,11 +165,14 @@ static void share_cycles(maker *k, uint64_t cycles) {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t end = f[i].finish < cycles ? f[i].finish : cycles;
         k->r->layer.v[f[i].layer].cycles += end - before;
+        if (k->begin[f[i].layer] < end)
+            k->r->layer.v[f[i].layer].span += end - k->begin[f[i].layer];
         before = end;
     }
     if (before < cycles)
         k->r->layer.v[n ? f[n - 1].layer : k->max_layers - 1].cycles += cycles - before;
     memset(k->finish, 0, sizeof *k->finish * k->max_layers);
+    memset(k->begin, 0xff, sizeof *k->begin * k->max_layers);
 }
 
 static void add_engines(maker *k, const xg_times *t, uint32_t ncore) {
@@ -248,6 +258,7 @@ static void name_layer(maker *k, const xg_report_options *o, xg_layer_row *l) {
     l->node = name.p ? name.p : "";
     l->op = op.p ? op.p : "";
     l->predicted = g->predicted;
+    l->predicted_span = g->predicted_span;
 }
 
 static const char *reason_of(const xg_report_options *o, const char *node) {

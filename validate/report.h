@@ -19,7 +19,9 @@ typedef struct xg_layer_row { /* one group */
                                      node of its last tensor, and no operator */
     uint64_t
         cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
-    uint64_t predicted;                          /* by the cost model; 0: not known */
+    uint64_t span; /* from the start of its first computation to its finish; layers that run side by
+                      side have spans that overlap */
+    uint64_t predicted, predicted_span;          /* both by the cost model; 0: not known */
     uint64_t macs, instructions;                 /* macs: the network's, see xg_report */
     uint64_t weights_bytes, in_bytes, out_bytes; /* DDR traffic */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
@@ -84,6 +86,7 @@ typedef struct xg_report_group {
     const char *host_reason; /* NULL on the accelerator */
     uint64_t predicted;      /* cycles that the cost model foresaw, from the finish of the group
                                 before it to its own */
+    uint64_t predicted_span; /* from the start of its first computation to its finish */
 } xg_report_group;
 
 typedef struct xg_report_options {
