@@ -138,19 +138,25 @@ static bool bias_into_conv(xg_rw *r, uint32_t node) {
     return false;
 }
 
-/* Conv(s x + t) without padding: the weights take s, the bias the sum of w t. */
+/* Conv(s x + t): the weights take s, the bias the sum of w t; where the Conv pads, t must be 0. */
 static bool into_conv_after(xg_rw *r, uint32_t node) {
     const xg_node *conv = xg_nodep(r->g, node);
     affine f;
     if (conv->op != XG_OP_Conv || xg_ai(conv, XG_ATTR_group) != 1) return false;
-    const xg_node *bn = xg_rw_made_by(r, conv->in[0], XG_OP_BatchNorm);
+    const xg_node *bn = xg_rw_made_by(r, conv->in[0], XG_OP_COUNT);
     xg_window win = xg_node_window(conv);
-    if (!bn || xg_rw_uses(r, conv->in[0]) != 1 || win.pt || win.pl || win.pb || win.pr)
+    if (!bn || xg_rw_uses(r, conv->in[0]) != 1 || xg_in(r->g, conv, 0)->dtype != XG_F32)
         return false;
+    uint32_t data = bn->nin ? bn->in[0] : XG_NONE;
+    bool affine_one =
+        bn->op == XG_OP_BatchNorm ? batchnorm_affine(r, bn, &f) : constant_affine(r, bn, &f, &data);
+    if (!affine_one || f.n != xg_in(r->g, conv, 1)->dim[3]) return false;
+    for (uint32_t i = 0; i < f.n && (win.pt || win.pl || win.pb || win.pr); i++)
+        if (f.t[i] != 0) return false;
     const float *w = f32_data(r, conv->in[1]);
     bool has_bias = conv->nin > 2 && conv->in[2] != XG_NONE;
     const float *b = has_bias ? f32_data(r, conv->in[2]) : NULL;
-    if (!w || (has_bias && !b) || !batchnorm_affine(r, bn, &f)) return false;
+    if (!w || (has_bias && !b)) return false;
     const xg_tensor *wt = xg_in(r->g, conv, 1);
     int64_t inner = xg_tensor_elems(wt) / wt->dim[0];
     float *nw = xg_newn(r->a, float, (size_t)xg_tensor_elems(wt)),
@@ -165,7 +171,7 @@ static bool into_conv_after(xg_rw *r, uint32_t node) {
         nb[o] = (float)sum;
     }
     uint32_t out = conv->out[0], bni = r->g->tensor.v[conv->in[0]].producer,
-             fresh = conv_with(r, node, node, bn->in[0], nw, nb);
+             fresh = conv_with(r, node, node, data, nw, nb);
     if (fresh == XG_NONE) return false;
     xg_rw_join(r, fresh, xg_nodep(r->g, bni));
     return xg_rw_replace(r, out, xg_rw_out(r, fresh));

@@ -218,8 +218,43 @@ static bool softplus(xg_rw *r, uint32_t node) {
            take_over(r, node, xg_rw_add(r, XG_OP_Softplus, node, &x, 1));
 }
 
+/* 1 / (1 + exp(-x)) */
+static bool sigmoid(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    float one;
+    if (n->op != XG_OP_Div || !xg_rw_scalar(r, n->in[0], &one) || one != 1) return false;
+    uint32_t inner = plus_one(r, n->in[1]);
+    const xg_node *exp = inner == XG_NONE ? NULL : xg_rw_made_by(r, inner, XG_OP_Exp);
+    const xg_node *neg = exp ? xg_rw_made_by(r, exp->in[0], XG_OP_Neg) : NULL;
+    if (!neg || !is_float(r, neg->in[0])) return false;
+    uint32_t x = neg->in[0];
+    return take_over(r, node, xg_rw_add(r, XG_OP_Sigmoid, node, &x, 1));
+}
+
+/* exp(t) / sum of exp(t) over one axis, t = x - max(x) over that axis or any x. */
+static bool softmax(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    if (n->op != XG_OP_Div || !is_float(r, n->out[0])) return false;
+    const xg_node *exp = xg_rw_made_by(r, n->in[0], XG_OP_Exp),
+                  *sum = xg_rw_made_by(r, n->in[1], XG_OP_ReduceSum);
+    if (!exp || !sum || sum->in[0] != n->in[0] || !xg_ai(sum, XG_ATTR_keepdims)) return false;
+    const xg_attr *axes = xg_attr_of(sum, XG_ATTR_axes);
+    if (axes->n != 1) return false;
+    int64_t axis = axes->is[0];
+    uint32_t x = exp->in[0];
+    const xg_node *sub = xg_rw_made_by(r, x, XG_OP_Sub);
+    const xg_node *most = sub ? xg_rw_made_by(r, sub->in[1], XG_OP_ReduceMax) : NULL;
+    if (most && most->in[0] == sub->in[0]) {
+        const xg_attr *over = xg_attr_of(most, XG_ATTR_axes);
+        if (over->n == 1 && over->is[0] == axis && xg_ai(most, XG_ATTR_keepdims)) x = sub->in[0];
+    }
+    uint32_t fresh = xg_rw_add(r, XG_OP_Softmax, node, &x, 1);
+    xg_set_ai(xg_nodep(r->g, fresh), XG_ATTR_axis, axis);
+    return take_over(r, node, fresh);
+}
+
 xg_status xg_pass_fuse_activations(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
-    return xg_rw_run(
-        c, g, p,
-        (const xg_rule_fn[]){min_max, clip_clip, hard_swish, hard_sigmoid, gate, softplus, NULL});
+    return xg_rw_run(c, g, p,
+                     (const xg_rule_fn[]){min_max, clip_clip, hard_swish, hard_sigmoid, sigmoid,
+                                          gate, softplus, softmax, NULL});
 }

@@ -11,6 +11,11 @@ static lie how_it_lies(const xg_tensor *x, const xg_attr *axes) {
     return a == 1 && b == 2 ? NHWC : a == 2 && b == 3 ? NCHW : NO_MAP;
 }
 
+/* line [N,HW,C] is the map [N,H,W,C]. */
+static bool is_flattened(const xg_tensor *map, const xg_tensor *line) {
+    return map->rank == 4 && map->dim[0] == line->dim[0] && map->dim[3] == line->dim[2];
+}
+
 static bool to_pool(xg_rw *r, uint32_t node) {
     static const int64_t to_nhwc[4] = {0, 2, 3, 1};
     const xg_node *n = xg_nodep(r->g, node);
@@ -22,7 +27,11 @@ static bool to_pool(xg_rw *r, uint32_t node) {
     int64_t line[4] = {x->dim[0], 1, x->dim[1], x->dim[2]};
     xg_tensor y = *xg_out(r->g, n, 0);
     uint32_t out = n->out[0], in = n->in[0];
-    if (how == LINE) in = xg_rw_reshape(r, node, in, line, 4);
+    const xg_node *flat = xg_rw_made_by(r, in, XG_OP_Reshape);
+    if (how == LINE && flat && is_flattened(xg_in(r->g, flat, 0), x))
+        in = flat->in[0];
+    else if (how == LINE)
+        in = xg_rw_reshape(r, node, in, line, 4);
     if (how == NCHW) in = xg_rw_transpose(r, node, in, to_nhwc);
     if (in == XG_NONE) return false;
     uint32_t pool = xg_rw_add(r, kind, node, &in, 1);

@@ -296,20 +296,24 @@ static bool reshape_through_several(xg_rw *r, uint32_t node) {
 }
 
 /* A map turned to NCHW and flattened to [N,C,HW], as detection heads do: flattened to [N,HW,C] and
- * then turned, so that the Transpose goes on moving. */
+ * then turned, so that the Transpose goes on moving. And back: [N,HW,C] turned and cut into
+ * [N,C,H,W]. */
 static bool reshape_before_transpose(xg_rw *r, uint32_t node) {
     static const int64_t swap[3] = {0, 2, 1};
     const xg_node *n = xg_nodep(r->g, node);
-    if (n->op != XG_OP_Reshape) return false;
-    const xg_node *t = xg_rw_made_by(r, n->in[0], XG_OP_Transpose);
-    if (!t || !is_perm(xg_attr_of(t, XG_ATTR_perm), to_nchw)) return false;
+    const xg_node *t = n->op == XG_OP_Reshape ? xg_rw_made_by(r, n->in[0], XG_OP_Transpose) : NULL;
+    if (!t || !per_tensor(xg_in(r->g, t, 0))) return false;
+    const xg_attr *perm = xg_attr_of(t, XG_ATTR_perm);
     xg_tensor x = *xg_in(r->g, t, 0), y = *xg_out(r->g, n, 0);
-    if (y.rank != 3 || y.dim[0] != x.dim[0] || y.dim[1] != x.dim[3] || !per_tensor(&x))
-        return false;
-    int64_t flat[3] = {y.dim[0], y.dim[2], y.dim[1]};
-    uint32_t out = n->out[0], in = xg_rw_reshape(r, node, t->in[0], flat, 3);
+    bool flattens = is_perm(perm, to_nchw) && y.rank == 3,
+         cuts = perm->n == 3 && !memcmp(perm->is, swap, sizeof swap) && y.rank == 4;
+    if (!(flattens || cuts) || y.dim[0] != x.dim[0] || y.dim[1] != x.dim[x.rank - 1]) return false;
+    int64_t flat[3] = {y.dim[0], y.dim[2], y.dim[1]},
+            map[4] = {y.dim[0], y.dim[2], y.dim[3], y.dim[1]};
+    uint32_t out = n->out[0], in = flattens ? xg_rw_reshape(r, node, t->in[0], flat, 3)
+                                            : xg_rw_reshape(r, node, t->in[0], map, 4);
     if (in == XG_NONE) return false;
-    uint32_t turned = xg_rw_transpose(r, node, in, swap);
+    uint32_t turned = xg_rw_transpose(r, node, in, flattens ? swap : to_nchw);
     return turned != XG_NONE && xg_rw_replace(r, out, turned);
 }
 
