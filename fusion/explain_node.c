@@ -62,10 +62,12 @@ static void put_possible(teller *t, const xg_entry *e, uint32_t number) {
 }
 
 static void put_legend(const teller *t) {
-    xg_puts(t->out, "\nCycles are predicted, of the slowest core. 'cover': the 0-1 program is "
-                    "solved again with this group fixed, so the "
-                    "difference is the whole model's,\nneighbours and what stays on chip included. "
-                    "'dominated': another strategy is as fast in as little room.\n");
+    xg_puts(
+        t->out,
+        "\nCycles are the solver's estimates, for the slowest core; 'chosen' has the forecast of "
+        "the built plan. 'cover': the 0-1 program is\nsolved again with this group fixed, so the "
+        "difference is the whole model's, neighbours and what stays on chip included.\n"
+        "'dominated': another strategy is as fast in as little room.\n");
 }
 
 void xg_put_entries(teller *t, const xg_entries *all) {
@@ -107,7 +109,7 @@ static void put_best(const teller *t) {
                 built ? xg_strf(t->a, "%s, which the cycle simulator found faster", built)
                       : xg_strf(t->a, "strategy %s", t->e->sel->strategy));
     xg_putf(t->out,
-            "best cover   %s predicted cycles of the whole model; proved best within %.3f %%\n",
+            "best cover   %s estimated cycles of the whole model; proved best within %.3f %%\n",
             digits(t, (int64_t)b->cycles),
             b->value > 0 ? 100.0 * ((double)b->value - b->bound) / (double)b->value : 0.0);
 }
