@@ -314,10 +314,10 @@ static uint64_t next_event(const pipe *p) {
 
 static void prepare(pipe *p, xg_arena *a) {
 
-    p->available = xg_newn(a, uint64_t, p->n + 1);
-    p->first = xg_newn(a, uint64_t, p->n + 1);
+    p->available = xg_newn(a, uint64_t, p->g->n + 1);
+    p->first = xg_newn(a, uint64_t, p->g->n + 1);
     uint32_t count[E] = {0};
-    for (uint32_t i = 0; i < p->n; i++) count[p->step[i].engine]++;
+    for (uint32_t i = 0; i < p->n; i++) count[p->step[p->order[i]].engine]++;
     for (int e = 0; e < E; e++) p->engine[e].list = xg_newn(a, uint32_t, count[e] + 1);
     for (uint32_t i = 0; i < p->n; i++) {
         uint32_t k = p->order[i];
@@ -339,6 +339,8 @@ uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *in, uint64_t *start_at, uint64_
               .n = o.n,
               .start = start_at,
               .finish = finish};
+    memset(start_at, 0, in->nstep * sizeof *start_at);
+    memset(finish, 0, in->nstep * sizeof *finish);
     prepare(&p, a);
     nodes_begin(p.g, run_ready, NULL);
     for (;;) {

@@ -41,7 +41,7 @@ typedef struct xg_pipe {
 /* Cycles of the ordering run alone: a quick figure to compare two ways by. */
 uint64_t xg_pipe_span(xg_arena *a, const xg_pipe *p);
 /* Orders and runs the steps; start[nstep] and finish[nstep] get the cycles in which each starts and
- * ends. Returns the last. */
+ * ends. Returns the last. Steps that wait for each other in a circle do not run: 0 and 0. */
 uint64_t xg_pipe_run(xg_arena *a, const xg_pipe *p, uint64_t *start, uint64_t *finish);
 
 #endif

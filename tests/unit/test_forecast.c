@@ -246,6 +246,28 @@ static void overlap(void **state) {
     xg_ctx_free(c);
 }
 
+/* Steps that wait for each other are left out; the others run. */
+static void circle(void **state) {
+    (void)state;
+    xg_ctx *c = xg_ctx_new();
+    xg_arena *a = xg_arena_new(c);
+    xg_machine *m;
+    assert_int_equal(xg_machine_load(a, "kv260", NULL, &m), XG_OK);
+    const xg_pipe_step step[] = {
+        {.engine = XG_TILE_CONV, .ninst = 1, .share_x256 = 256, .cycles = 300},
+        {.engine = XG_TILE_MISC, .ninst = 1, .share_x256 = 256, .cycles = 50},
+        {.engine = XG_TILE_LOAD, .ninst = 1, .share_x256 = 256, .cycles = 100},
+        {.engine = XG_TILE_LOAD, .ninst = 1, .share_x256 = 256, .cycles = 100},
+    };
+    const xg_pipe_edge edge[] = {{0, 1}, {1, 0}};
+    uint64_t start[4] = {0}, end[4] = {0};
+    xg_pipe p = {.m = m, .step = step, .nstep = 4, .edge = edge, .nedge = 2};
+    assert_int_equal(xg_pipe_run(a, &p, start, end), 200);
+    assert_int_equal(end[1], 0);
+    assert_int_equal(end[3], 200);
+    xg_ctx_free(c);
+}
+
 /* A load and a save share the DDR while both move. */
 static void shared_bus(void **state) {
     (void)state;
@@ -269,9 +291,10 @@ static void shared_bus(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(overlap),      cmocka_unit_test(shared_bus),
-        cmocka_unit_test(one_core),     cmocka_unit_test(image_a_core),
-        cmocka_unit_test(shared_image), cmocka_unit_test(random_networks),
+        cmocka_unit_test(overlap),         cmocka_unit_test(shared_bus),
+        cmocka_unit_test(circle),          cmocka_unit_test(one_core),
+        cmocka_unit_test(image_a_core),    cmocka_unit_test(shared_image),
+        cmocka_unit_test(random_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
