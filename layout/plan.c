@@ -412,7 +412,7 @@ static void take_apart(xg_plan *p, xg_selection *sel, uint32_t gi) {
 xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *m, bool refine,
                           xg_plan **out) {
     xg_selection *sel = copy_selection(a, s);
-    if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n + 1);
+    if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n);
     const uint32_t *parent = xg_concat_parents(sel, a);
     for (;;) {
         xg_plan *p = xg_new(a, xg_plan);

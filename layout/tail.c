@@ -100,7 +100,7 @@ bool xg_share_tail(xg_arena *a, const xg_selection *s, const xg_machine *m, uint
         add_group(out, &s->group.v[i], m, a, i >= border);
     }
     if (s->on_chip) {
-        out->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n + 1);
+        out->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n);
         send_to_ddr(out, first, xg_concat_parents(out, a));
     }
     return true;
