@@ -222,12 +222,14 @@ static uint64_t segment(const xg_machine *m, xg_selection *s, uint32_t first, ui
 }
 
 uint64_t xg_forecast(const xg_machine *m, xg_selection *s) {
+    xg_arena *a = xg_arena_new(xg_arena_ctx(s->graph->arena));
+    const uint32_t *number = xg_selection_runs(s, a);
     uint64_t sum = 0;
     for (uint32_t i = 0, end; i < s->group.n; i = end) {
-        bool accel = s->group.v[i].where == XG_ON_ACCEL;
-        for (end = i; end < s->group.n && (s->group.v[end].where == XG_ON_ACCEL) == accel; end++)
+        for (end = i; end < s->group.n && number[end] == number[i]; end++)
             s->group.v[end].cost_cycles = s->group.v[end].span_cycles = 0;
-        if (accel) sum += segment(m, s, i, end);
+        if (s->group.v[i].where == XG_ON_ACCEL) sum += segment(m, s, i, end);
     }
+    xg_arena_free(a);
     return sum;
 }

@@ -1,4 +1,4 @@
-/* Groups: their results. */
+/* Groups: their results, and which of them run as one. */
 #include "fusion/geometry.h"
 #include "fusion/select.h"
 
@@ -41,4 +41,24 @@ void xg_group_dims(const xg_graph *g, const xg_group *grp, int64_t d[4]) {
         xg_dims4(xg_out(g, xg_nodep(g, result[i]), 0), other);
         d[3] = xg_max(d[3], other[3]);
     }
+}
+
+/* Host groups -1; groups that are split by images, how many; others 0. */
+static int64_t kind_of(const xg_graph *g, const xg_group *grp) {
+    int64_t d[4];
+    if (grp->where == XG_ON_HOST) return -1;
+    if (grp->strategy.split != XG_SPLIT_IMAGE) return 0;
+    xg_group_dims(g, grp, d);
+    return d[0];
+}
+
+uint32_t *xg_selection_runs(const xg_selection *s, xg_arena *a) {
+    uint32_t *run = xg_newn(a, uint32_t, s->group.n + 1);
+    int64_t before = 0, kind;
+    for (uint32_t i = 0; i < s->group.n; i++, before = kind) {
+        kind = kind_of(s->graph, &s->group.v[i]);
+        bool together = !i || kind == before || (before > 0 && !kind);
+        run[i] = i ? run[i - 1] + !together : 0;
+    }
+    return run;
 }

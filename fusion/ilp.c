@@ -8,14 +8,10 @@
  * --------------------------------------------------------------------------------------- */
 
 static void order_nodes(xg_ilp *s) {
-    uint32_t at = 0, seg = 0;
-    xg_where side = XG_ON_ACCEL;
+    const uint32_t *run = xg_selection_runs(&s->base, s->a);
     for (uint32_t i = 0; i < s->base.group.n; i++) {
-        const xg_group *g = &s->base.group.v[i];
-        if (g->where != side) seg++;
-        side = g->where;
-        s->pos[g->node[0]] = at++;
-        s->segment[g->node[0]] = seg;
+        s->pos[s->base.group.v[i].node[0]] = i;
+        s->segment[s->base.group.v[i].node[0]] = run[i];
     }
 }
 

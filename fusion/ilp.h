@@ -50,7 +50,7 @@ typedef struct xg_ilp {
     xg_arena *a;
     xg_selection base;       /* every node alone: order and segments */
     uint32_t *pos;           /* [nodes] turn */
-    uint32_t *segment;       /* [nodes] runs of nodes on one side, accelerator or host */
+    uint32_t *segment;       /* [nodes] run (fusion/select.h) */
     uint32_t *parent;        /* [tensors] concat that it lies in */
     bool *choice;            /* [tensors] may stay on chip */
     bool *forced;            /* [tensors] somebody needs it in DDR */

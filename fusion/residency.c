@@ -7,8 +7,7 @@ typedef struct sides {
     const xg_graph *g;
     bool *accel;        /* [nodes] */
     uint32_t *group_of; /* [nodes] */
-    uint32_t *segment;  /* [nodes] groups between two of the host make one; what stays on chip does
-                           so only within it */
+    uint32_t *run;      /* [nodes] what stays on chip does so only within its run */
     xg_uses uses;
 } sides;
 
@@ -16,16 +15,15 @@ static sides sides_of(const xg_selection *s, xg_arena *a) {
     sides d = {.g = s->graph,
                .accel = xg_newn(a, bool, s->graph->node.n + 1),
                .group_of = xg_newn(a, uint32_t, s->graph->node.n + 1),
-               .segment = xg_newn(a, uint32_t, s->graph->node.n + 1),
+               .run = xg_newn(a, uint32_t, s->graph->node.n + 1),
                .uses = xg_graph_uses(s->graph, a)};
-    for (uint32_t i = 0, segment = 0; i < s->group.n; i++) {
-        segment += i && s->group.v[i].where != s->group.v[i - 1].where;
+    const uint32_t *run = xg_selection_runs(s, a);
+    for (uint32_t i = 0; i < s->group.n; i++)
         for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
             d.accel[s->group.v[i].node[k]] = s->group.v[i].where == XG_ON_ACCEL;
             d.group_of[s->group.v[i].node[k]] = i;
-            d.segment[s->group.v[i].node[k]] = segment;
+            d.run[s->group.v[i].node[k]] = run[i];
         }
-    }
     return d;
 }
 
@@ -72,8 +70,24 @@ static bool concat_may_stay(const sides *d, const xg_node *n, const uint32_t *pa
             if (n->in[j] == n->in[k]) return false;
         uint32_t made = xg_in(d->g, n, k)->producer;
         if (parent[n->in[k]] != n->out[0] || at % icp || !may[n->in[k]]) return false;
-        if (d->segment[made] != d->segment[xg_out(d->g, n, 0)->producer]) return false;
+        if (d->run[made] != d->run[xg_out(d->g, n, 0)->producer]) return false;
         at += xg_in(d->g, n, k)->dim[axis];
+    }
+    return true;
+}
+
+/* What reads it on chip works on the same images. A concat in whose result it lies does not read
+ * it; other runs read it in DDR. */
+static bool readers_find_it(const sides *d, const xg_selection *s, const uint32_t *parent,
+                            uint32_t t) {
+    uint32_t made = xg_tensorp(d->g, t)->producer;
+    for (uint32_t u = d->uses.first[t]; u < d->uses.first[t + 1]; u++) {
+        uint32_t n = d->uses.node[u];
+        const xg_node *node = xg_nodep(d->g, n);
+        if (d->run[n] != d->run[made] || xg_node_tile_kind(d->g, node) == XG_TK_VIEW ||
+            (node->op == XG_OP_Concat && parent[t] == node->out[0]))
+            continue;
+        if (s->group.v[d->group_of[n]].strategy.split != XG_SPLIT_IMAGE) return false;
     }
     return true;
 }
@@ -88,19 +102,10 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
         xg_tile_kind kind = xg_node_tile_kind(s->graph, n);
         bool returned = xg_group_returns(g, i);
         if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || !returned ||
-            kind == XG_TK_VIEW)
+            kind == XG_TK_VIEW || !readers_find_it(&d, s, parent, n->out[0]))
             continue;
         may[n->out[0]] = kind != XG_TK_CONCAT || concat_may_stay(&d, n, parent, may, m->tile.icp);
     }
-    for (uint32_t i = 0; i < s->group.n; i++) /* other cores read it too */
-        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
-            const xg_node *n = xg_nodep(s->graph, s->group.v[i].node[k]);
-            if (s->group.v[i].where != XG_ON_ACCEL ||
-                s->group.v[i].strategy.split == XG_SPLIT_IMAGE)
-                continue;
-            for (uint32_t j = 0; j < n->nin; j++)
-                if (n->in[j] != XG_NONE) may[n->in[j]] = false;
-        }
     return may;
 }
 
@@ -111,7 +116,7 @@ static bool reader_needs_ddr(const sides *d, const xg_selection *s, const uint32
     xg_tile_kind kind = xg_node_tile_kind(d->g, node);
     if (!d->accel[n] || kind == XG_TK_VIEW) return true;
     uint32_t made = xg_tensorp(d->g, t)->producer;
-    if (made == XG_NONE || d->segment[n] != d->segment[made]) return true;
+    if (made == XG_NONE || d->run[n] != d->run[made]) return true;
     return kind == XG_TK_CONCAT && parent[t] == node->out[0] && !s->on_chip[node->out[0]];
 }
 

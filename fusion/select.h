@@ -60,12 +60,18 @@ void xg_group_find_results(xg_arena *a, const xg_graph *g, xg_group *grp);
 /* N, H, W of the results, and the channels of the widest. */
 void xg_group_dims(const xg_graph *g, const xg_group *grp, int64_t d[4]);
 
+/* [groups] The run that each belongs to. A run is a piece of the order: groups on the host; or
+ * groups on the accelerator, first those that are split by images, all by the same number of them,
+ * then those that are split otherwise. All cores end a run before the next one begins. */
+uint32_t *xg_selection_runs(const xg_selection *s, xg_arena *a);
+
 /* [tensors] The concat result in which a tensor lies, because its producer can write it there: then
  * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).
  * XG_NONE: in none. */
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a);
-/* [tensors] Which tensors may stay on chip until their last reader: made by a tile group, one image
- * a core at a time; a concat's result when all its operands lie in it at whole channel words. */
+/* [tensors] Which tensors may stay on chip until their last reader: made by a tile group and read
+ * by tile groups of the same run, one image a core at a time; a concat's result when all its
+ * operands lie in it at whole channel words. */
 bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* [tensors] Given what stays, which tensors DDR must hold too (or only). */
 bool *xg_needs_ddr(const xg_selection *s, xg_arena *a);

@@ -339,11 +339,11 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
                 .victim = XG_NONE,
                 .apart = XG_NONE};
+    const uint32_t *run = xg_selection_runs(s, p->arena);
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
         uint32_t end = i + 1;
-        bool accel = s->group.v[i].where == XG_ON_ACCEL;
-        while (end < s->group.n && (s->group.v[end].where == XG_ON_ACCEL) == accel) end++;
-        if (accel)
+        while (end < s->group.n && run[end] == run[i]) end++;
+        if (s->group.v[i].where == XG_ON_ACCEL)
             st = add_segment(&mk, i, end);
         else {
             xg_plan_step step = {false, 0, i, end};

@@ -79,7 +79,8 @@ static xg_status one_net(uint64_t seed, tally *sum) {
     xg_ctx *c = xg_ctx_new();
     xg_arena *a = xg_arena_new(c);
     xg_machine *m;
-    const char *machine = names[seed % count], *strategy = strategies[seed / count % 3];
+    const char *machine = names[seed % count],
+               *strategy = strategies[seed / count % XG_COUNT(strategies)];
     bool shipped = seed / count % 9 < 6;
     xg_status st =
         shipped ? xg_machine_load(a, machine, NULL, &m) : random_machine(a, machine, seed, &m);
