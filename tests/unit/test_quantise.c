@@ -330,6 +330,68 @@ static void a_clamp_inside_a_range_becomes_lo_and_hi(void **state) {
     assert_int_equal(xg_ai(xg_nodep(m.g, q->producer), XG_ATTR_hi), 80);
 }
 
+static const xg_node *named(const xg_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->node.n; i++)
+        if (!strcmp(xg_nodep(g, i)->name, name)) return xg_nodep(g, i);
+    return NULL;
+}
+
+/* A detector's end: probabilities and boxes side by side. A table would lose small probabilities;
+ * a function that an integer operator reads is one. */
+static void functions_at_the_end_stay_float(void **state) {
+    xg_test *t = *state;
+    xg_rqrec r = profile("ort");
+    maker m = {t->a, xg_graph_new(t->a, "head"), 3};
+    uint32_t x = float_input(&m, "x", 4, 4, 3);
+    uint32_t y = add(&m, XG_OP_Sigmoid, "inside", conv(&m, "c1", x, 3, 4, 1, 0.5f), XG_NONE);
+    uint32_t box = conv(&m, "box", y, 4, 2, 1, 0.5f), p = conv(&m, "logit", y, 4, 2, 1, 0.5f);
+    uint32_t both[2] = {box, add(&m, XG_OP_Sigmoid, "end", p, XG_NONE)};
+    uint32_t cat = xg_graph_add_node(m.g, XG_OP_Concat, "cat", both, 2, 1);
+    xg_set_ai(xg_nodep(m.g, cat), XG_ATTR_axis, 3);
+    uint32_t flat = add(&m, XG_OP_Reshape, "flat", xg_nodep(m.g, cat)->out[0], XG_NONE);
+    static const int64_t shape[2] = {16, 4};
+    xg_set_ais(m.g, node_of(&m, flat), XG_ATTR_shape, shape, 2);
+    xg_graph_add_output(m.g, flat);
+    assert_ok(t->c, xg_graph_infer(t->c, m.g));
+    xg_calibration k;
+    calibrate(t, m.g, 1, &k);
+    assert_ok(t->c, xg_quantise(t->a, &m.g, &k, &r, NULL));
+    assert_int_equal(named(m.g, "inside")->op, XG_OP_Lut);
+    assert_int_equal(named(m.g, "end")->op, XG_OP_Sigmoid);
+    assert_int_equal(xg_out(m.g, named(m.g, "cat"), 0)->dtype, XG_F32);
+    assert_int_equal(xg_out(m.g, named(m.g, "box"), 0)->dtype, XG_I8);
+    assert_int_equal(xg_out(m.g, named(m.g, "logit"), 0)->dtype, XG_I8);
+}
+
+/* The border of a quantised map is the code of its real value, under new scales, too. */
+static void a_border_keeps_its_value(void **state) {
+    xg_test *t = *state;
+    static const float fills[] = {0, -0.75f, 5};
+    for (size_t i = 0; i < XG_COUNT(fills); i++) {
+        xg_rqrec ort = profile("ort"), dpu = profile("dpu");
+        maker m = {t->a, xg_graph_new(t->a, "border"), 4};
+        uint32_t y = conv(&m, "c", float_input(&m, "x", 4, 4, 3), 3, 4, 1, 0.5f);
+        uint32_t pad = add(&m, XG_OP_Pad, "pad", y, XG_NONE);
+        static const int64_t pads[8] = {0, 1, 1, 0, 0, 1, 1, 0};
+        xg_set_ais(m.g, node_of(&m, pad), XG_ATTR_pads, pads, 8);
+        xg_set_af(node_of(&m, pad), XG_ATTR_value, fills[i]);
+        uint32_t end = conv(&m, "d", pad, 4, 2, 3, 0.5f);
+        xg_graph_add_output(m.g, end);
+        assert_ok(t->c, xg_graph_infer(t->c, m.g));
+        xg_calibration k;
+        calibrate(t, m.g, 1, &k);
+        xg_graph *g = m.g;
+        assert_ok(t->c, xg_quantise(t->a, &g, &k, &ort, NULL));
+        for (int anew = 0; anew < 2; anew++) {
+            if (anew) assert_ok(t->c, xg_target_quantise(t->a, &g, &dpu, NULL));
+            const xg_node *n = named(g, "pad");
+            const xg_quant *q = xg_out(g, n, 0)->quant;
+            float real = xg_dequantize_f32((int32_t)xg_af(n, XG_ATTR_value), q->scale[0], q->zp[0]);
+            assert_true(fabsf(real - fills[i]) <= q->scale[0]);
+        }
+    }
+}
+
 static void missing_and_infinite_ranges_are_named(void **state) {
     xg_test *t = *state;
     xg_rqrec r = profile("ort");
@@ -671,6 +733,8 @@ int main(void) {
         TEST(a_border_below_all_values_costs_no_range),
         TEST(a_border_that_never_wins_becomes_padding),
         TEST(a_clamp_inside_a_range_becomes_lo_and_hi),
+        TEST(functions_at_the_end_stay_float),
+        TEST(a_border_keeps_its_value),
         TEST(missing_and_infinite_ranges_are_named),
         TEST(weights_that_are_not_finite_are_named),
         TEST(narrow_machines_get_coarser_scales),
