@@ -46,15 +46,35 @@ static xg_status try_plan(xg_arena *a, const xg_machine *m, bool refine, attempt
     return st;
 }
 
+/* Whether only one of the nodes is read from outside them, or by nobody. */
+static bool one_result(void *arg, const uint32_t *node, uint32_t n) {
+    const xg_graph *g = arg;
+    uint32_t results = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        bool inside = false;
+        for (uint32_t j = k + 1; j < n && !inside; j++) {
+            const xg_node *reader = xg_nodep(g, node[j]);
+            for (uint32_t i = 0; i < reader->nin; i++)
+                inside |= reader->in[i] == xg_nodep(g, node[k])->out[0];
+        }
+        results += !inside;
+    }
+    return results < 2;
+}
+
+static bool has_siblings(const xg_selection *s) {
+    for (uint32_t i = 0; i < s->group.n; i++)
+        if (s->group.v[i].nresult > 1) return true;
+    return false;
+}
+
 /* A strategy that fails is no error while another one works. Refining takes longest: it is left out
  * where the plan is far from the best so far. */
 static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, const char *name, uint64_t best, attempt *t) {
+                         const xg_select_options *o, uint64_t best, attempt *t) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
-    xg_select_options mine = *o;
-    mine.strategy = name;
-    xg_status st = xg_select_with(a, g, m, &mine, &t->sel);
+    xg_status st = xg_select_with(a, g, m, o, &t->sel);
     if (st == XG_OK) st = try_plan(a, m, false, t);
     if (st == XG_OK && t->cycles - t->cycles / 5 < best) st = try_plan(a, m, true, t);
     if (st != XG_OK) xg_diag_truncate(c, diags);
@@ -73,7 +93,10 @@ static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *
 
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
-    static const char *const names[] = {"ilp", "path", "greedy", "layer"};
+    /* The second: "ilp" without groups of several results, whose gain the estimate judges less
+     * well. */
+    static const char *const names[] = {"ilp", "ilp, one result a group", "path", "greedy",
+                                        "layer"};
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
@@ -86,7 +109,15 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     uint32_t best = XG_NONE;
     xg_buf note = {.arena = a};
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
-        try_strategy(a, g, m, o, names[i], best == XG_NONE ? UINT64_MAX : t[best].cycles, &t[i]);
+        xg_select_options mine = *o;
+        mine.strategy = i == 1 ? names[0] : names[i];
+        if (i) mine.lp = NULL;
+        if (i == 1) {
+            if (o->admit || !t[0].ok || !has_siblings(&t[0].sel)) continue;
+            mine.admit = one_result;
+            mine.admit_arg = (void *)(uintptr_t)g;
+        }
+        try_strategy(a, g, m, &mine, best == XG_NONE ? UINT64_MAX : t[best].cycles, &t[i]);
         if (t[i].ok && (best == XG_NONE || t[i].cycles < t[best].cycles)) best = i;
         if (t[i].ok)
             xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],

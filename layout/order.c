@@ -15,14 +15,20 @@
 
 enum { E = XG_ENGINES_MAX, LONG_CYCLES = 512 };
 
+/* Ready tasks of an engine, the least key on top. */
 typedef struct heap {
+    const uint32_t *key; /* [tasks] */
     uint32_t *v;
     uint32_t n;
 } heap;
 
+static bool before(const heap *h, uint32_t a, uint32_t b) {
+    return h->key[a] != h->key[b] ? h->key[a] < h->key[b] : a < b;
+}
+
 static void heap_push(heap *h, uint32_t x) {
     uint32_t i = h->n++;
-    for (; i && h->v[(i - 1) / 2] > x; i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
+    for (; i && before(h, x, h->v[(i - 1) / 2]); i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
     h->v[i] = x;
 }
 
@@ -31,8 +37,8 @@ static uint32_t heap_pop(heap *h) {
     for (;;) {
         uint32_t k = 2 * i + 1;
         if (k >= h->n) break;
-        if (k + 1 < h->n && h->v[k + 1] < h->v[k]) k++;
-        if (h->v[k] >= x) break;
+        if (k + 1 < h->n && before(h, h->v[k + 1], h->v[k])) k++;
+        if (!before(h, h->v[k], x)) break;
         h->v[i] = h->v[k];
         i = k;
     }
@@ -81,7 +87,8 @@ static void cut_tasks(xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) 
 
 typedef struct run {
     const xg_task_cost *cost;
-    xg_task_order *o;
+    const xg_task_order *o;
+    uint32_t *pending; /* [nodes] */
     uint32_t n;
     heap ready[E];
     uint32_t running[E];
@@ -98,7 +105,7 @@ static void release(run *r, uint32_t node) {
         uint32_t k = r->stack[--depth];
         for (uint32_t e = r->o->first[k]; e < r->o->first[k + 1]; e++) {
             uint32_t to = r->o->to[e];
-            if (--r->o->pending[to]) continue;
+            if (--r->pending[to]) continue;
             if (to < r->n)
                 heap_push(&r->ready[r->cost[to].engine], to);
             else
@@ -110,7 +117,7 @@ static void release(run *r, uint32_t node) {
 static void begin(run *r) {
     uint32_t roots = 0, *root = r->stack + r->o->nnode + 1;
     for (uint32_t k = 0; k < r->o->nnode; k++)
-        if (!r->o->pending[k]) root[roots++] = k;
+        if (!r->pending[k]) root[roots++] = k;
     for (uint32_t i = 0; i < roots; i++) {
         if (root[i] < r->n)
             heap_push(&r->ready[r->cost[root[i]].engine], root[i]);
@@ -141,18 +148,27 @@ static bool advance(run *r) {
     return true;
 }
 
-/* order[k]: the task that comes k-th. Returns the cycles; UINT64_MAX when not all of them can run
- * (never, in a correct plan). */
-static uint64_t simulate(xg_arena *a, const xg_task_cost *cost, uint32_t n, xg_task_order *o,
-                         uint32_t *order) {
+/* order[k]: the task that comes k-th; key: which of several ready tasks goes first. Returns the
+ * cycles; UINT64_MAX when not all of them can run (never, in a correct plan). */
+static uint64_t simulate(xg_arena *a, const xg_task_cost *cost, uint32_t n, const xg_task_order *o,
+                         const uint32_t *key, uint32_t *order) {
     run r = {.cost = cost, .o = o, .n = n, .order = order};
     r.stack = xg_newn(a, uint32_t, 2 * (size_t)o->nnode + 2);
+    r.pending = xg_memdup(a, o->pending, o->nnode * sizeof *o->pending);
     for (uint32_t e = 0; e < E; e++)
-        r.ready[e].v = xg_newn(a, uint32_t, n + 1), r.running[e] = XG_NONE;
+        r.ready[e] = (heap){key, xg_newn(a, uint32_t, n + 1), 0}, r.running[e] = XG_NONE;
     begin(&r);
     while (advance(&r)) {
     }
     return r.done == n ? r.now : UINT64_MAX;
+}
+
+/* Keys: the old order, in which constants stand `early` places before theirs. */
+static void old_order(const xg_task *task, uint32_t n, uint32_t early, uint32_t *key) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t by = task[i].kind == XG_TASK_LOADC ? early : 0;
+        key[i] = i > by ? i - by : 0;
+    }
 }
 
 /* ---- the new order
@@ -178,18 +194,34 @@ static void renew_lives(xg_core_plan *core) {
             core->buffer.v[b].first = core->buffer.v[b].last = 0;
 }
 
+/* The best of several orders; NULL when none is possible. */
+static uint32_t *best_order(xg_arena *tmp, const xg_plan *p, const xg_core_plan *core,
+                            const xg_task_cost *cost) {
+    static const uint32_t early[] = {0, 24, 96, 384};
+    uint32_t n = core->task.n, *best = NULL, *key = xg_newn(tmp, uint32_t, n + 1);
+    uint64_t least = UINT64_MAX;
+    xg_task_order o;
+    xg_task_depend(p, core, 0, tmp, &o);
+    for (size_t k = 0; k < XG_COUNT(early); k++) {
+        uint32_t *order = xg_newn(tmp, uint32_t, n + 1);
+        old_order(core->task.v, n, early[k], key);
+        uint64_t cycles = simulate(tmp, cost, n, &o, key, order);
+        if (cycles < least) least = cycles, best = order;
+    }
+    return best;
+}
+
 static xg_status order_core(xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
     xg_task_cost *cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
     xg_status st = xg_task_costs(p, core, 0, tmp, cost);
     if (st != XG_OK) return st;
     cut_tasks(p, core, cost);
-    uint32_t n = core->task.n, *order = xg_newn(tmp, uint32_t, n + 1);
+    uint32_t n = core->task.n;
     cost = xg_newn(tmp, xg_task_cost, n + 1);
     st = xg_task_costs(p, core, 0, tmp, cost);
     if (st != XG_OK) return st;
-    xg_task_order o;
-    xg_task_depend(p, core, 0, tmp, &o);
-    if (simulate(tmp, cost, n, &o, order) == UINT64_MAX) return XG_INTERNAL;
+    const uint32_t *order = best_order(tmp, p, core, cost);
+    if (!order) return XG_INTERNAL;
     xg_task *was = xg_memdup(tmp, core->task.v, n * sizeof *was);
     for (uint32_t k = 0; k < n; k++) core->task.v[k] = was[order[k]];
     renew_lives(core);
@@ -209,8 +241,10 @@ xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t firs
             bool conv = cost[i].engine == p->machine->family->inst[XG_T_CONV].engine;
             if (kind >= XG_TASK_CONV && kind <= XG_TASK_LUT) work[conv] += cost[i].cycles;
         }
+        uint32_t *key = xg_newn(tmp, uint32_t, n + 1);
         xg_task_depend(p, core, first, tmp, &o);
-        out->cycles = simulate(tmp, cost, n, &o, order);
+        old_order(core->task.v + first, n, 0, key);
+        out->cycles = simulate(tmp, cost, n, &o, key, order);
         out->work = (uint64_t)xg_max((int64_t)work[0], (int64_t)work[1]);
     }
     xg_arena_free(tmp);
