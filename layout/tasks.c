@@ -163,7 +163,7 @@ static uint32_t request_piece(gen *g, const xg_piece *want, uint8_t mem, uint32_
         return hit->buffer;
     }
     uint32_t buf =
-        add_buffer(g, (xg_buffer){.mem = mem, .size = size, .tensor = XG_NONE, .ahead = 24}, stage);
+        add_buffer(g, (xg_buffer){.mem = mem, .size = size, .tensor = XG_NONE, .ahead = 60}, stage);
     xg_task t = blank(XG_TASK_LOADC, stage);
     t.piece = piece;
     t.out = buf;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints how fast xgc's programs are beside published figures, how fast xgc is itself, and writes results.csv.
 
-    speed.py --xgc BUILD/xgc [--part PART ...] [--only TEXT ...] [--no-check] [--csv FILE] [--keep FOLDER]
+    speed.py --xgc BUILD/xgc [--part PART ...] [--only TEXT ...] [--check WHICH] [--csv FILE] [--keep FOLDER]
 
 Parts: speed (cycles, traffic, roofline), compile (time and memory), simulate (beside ONNX Runtime), accuracy.
 XGC_MODELS: folder of public models (default ../shared/models beside the project). ORT_MODULES: folder with
@@ -62,7 +62,7 @@ class Skipped(Exception):
 class Bench:
     """Runs commands in a folder of its own and keeps what they said."""
 
-    def __init__(self, xgc, models, folder, only=None, checked=True):
+    def __init__(self, xgc, models, folder, only=None, checked='all'):
         self.xgc, self.models, self.folder, self.only, self.checked = xgc, models, folder, only, checked
         self.rows, self.failures, self.skipped, self.imported, self.results = [], [], [], {}, {}
 
@@ -143,7 +143,7 @@ class Bench:
                 exact = m
             derive(r, exact)
             r['command'] = f"{how} && {self.spell(['xgc', *args])} && xgc report {binary.name}"
-            r['check'] = self.check(xg.name, binary.name)
+            r['check'] = self.check(xg.name, binary.name, strategy)
             result[strategy] = r
         self.results[key] = result
         return result
@@ -153,9 +153,9 @@ class Bench:
         text = ' '.join(map(str, words))
         return not self.only or any(o in text for o in self.only)
 
-    def check(self, xg, binary):
-        if not self.checked:
-            return 'not made'
+    def check(self, xg, binary, strategy):
+        if self.checked == 'none' or self.checked == 'ilp' and strategy != 'ilp':
+            return 'unchecked'
         try:
             said = self.run('check', xg, binary, '--fill', 'random')[0]
             if re.search(r'^EQUAL ', said, re.MULTILINE):
@@ -467,7 +467,8 @@ def main():
     parser.add_argument('--xgc', type=pathlib.Path, required=True)
     parser.add_argument('--part', action='append', choices=PARTS, help='only this part; may be repeated')
     parser.add_argument('--only', action='append', metavar='TEXT', help='only rows whose "model machine" has TEXT; may be repeated')
-    parser.add_argument('--no-check', action='store_true', help='do not run xgc check on the binaries (figures then do not count)')
+    parser.add_argument('--check', choices=('all', 'ilp', 'none'), default='all',
+                        help='which binaries must pass xgc check: of all strategies (default), of ilp, none')
     parser.add_argument('--csv', type=pathlib.Path, help='where figures go (default: results.csv here when all parts run)')
     parser.add_argument('--keep', type=pathlib.Path, help='folder to work in and keep')
     a = parser.parse_args()
@@ -475,10 +476,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix='xgc-speed-') as scratch:
         folder = a.keep.resolve() if a.keep else pathlib.Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        bench = Bench(a.xgc.resolve(), models, folder, a.only, not a.no_check)
+        bench = Bench(a.xgc.resolve(), models, folder, a.only, a.check)
         for part in a.part or PARTS:
             PARTS[part](bench)
-    out = a.csv or (None if a.part or a.only or a.no_check else HERE / 'results.csv')
+    out = a.csv or (None if a.part or a.only or a.check == 'none' else HERE / 'results.csv')
     if out:
         write_csv(out, bench.rows)
     print(f'\n{len(bench.rows)} figures, {len(bench.skipped)} skipped, {len(bench.failures)} failures')
