@@ -176,7 +176,7 @@ static void share_cycles(xg_selection *s, finished *v, uint32_t n) {
     }
 }
 
-static uint64_t run(xg_forecaster *f, xg_selection *s, uint32_t first, uint32_t last) {
+static uint64_t run_segment(xg_forecaster *f, xg_selection *s, uint32_t first, uint32_t last) {
     uint64_t *start = xg_newn(f->a, uint64_t, f->step.n + 1),
              *end = xg_newn(f->a, uint64_t, f->step.n + 1);
     xg_fc_order_buffers(f, 0);
@@ -216,17 +216,17 @@ static uint64_t segment(const xg_machine *m, xg_selection *s, uint32_t first, ui
             add_group(f, gi);
             release(f, last_reader, gi);
         }
-    uint64_t cycles = run(f, s, first, last);
+    uint64_t cycles = run_segment(f, s, first, last);
     xg_arena_free(a);
     return cycles;
 }
 
 uint64_t xg_forecast(const xg_machine *m, xg_selection *s) {
     xg_arena *a = xg_arena_new(xg_arena_ctx(s->graph->arena));
-    const uint32_t *number = xg_selection_runs(s, a);
+    const uint32_t *run = xg_selection_runs(s, a);
     uint64_t sum = 0;
     for (uint32_t i = 0, end; i < s->group.n; i = end) {
-        for (end = i; end < s->group.n && number[end] == number[i]; end++)
+        for (end = i; end < s->group.n && run[end] == run[i]; end++)
             s->group.v[end].cost_cycles = s->group.v[end].span_cycles = 0;
         if (s->group.v[i].where == XG_ON_ACCEL) sum += segment(m, s, i, end);
     }

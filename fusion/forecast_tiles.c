@@ -270,8 +270,10 @@ static uint32_t request_piece(gen *k, xg_slice piece, uint8_t mem, uint32_t size
     cached *hit = find(k, XG_NONE, &piece);
     if (hit) return hit->buffer;
     uses u = no_uses;
-    u.out = add_buffer(k, (xg_fc_buffer){.mem = mem, .size = size, .ahead = 24}, stage);
-    add_step(k, transfer(k, true, 1, bytes, words), &u, stage, NULL, NULL, NULL);
+    u.out = add_buffer(k, (xg_fc_buffer){.mem = mem, .size = size, .ahead = 60}, stage);
+    xg_pipe_step x = transfer(k, true, 1, bytes, words);
+    x.constant = true;
+    add_step(k, x, &u, stage, NULL, NULL, NULL);
     bool keep = mem == XG_MEM_W && k->grp->strategy.weights_resident;
     remember(k, (cached){.tensor = XG_NONE, .s = piece, .buffer = u.out}, keep);
     return u.out;

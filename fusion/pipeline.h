@@ -2,7 +2,8 @@
  *
  * A step is one task of the schedule: a transfer, or all instructions of one computation. Steps are
  * first put in order as layout/order.c orders tasks: an engine that becomes free takes the first
- * step, in the given order, whose predecessors are finished. Then they run in that order by the
+ * step, in the given order (constants may stand some places earlier), whose predecessors are
+ * finished. Then they run in that order by the
  * rules of the cycle simulator (isa/TIMING.md: queues, dispatch, DDR shared by what moves at the
  * same time), but with one event a step instead of one an instruction, and with one core that
  * stands for all that work alike. */
@@ -14,6 +15,7 @@
 
 typedef struct xg_pipe_step {
     uint8_t engine;      /* XG_TILE_LOAD .. */
+    bool constant;       /* a load of weights or parameters: may be ordered further ahead */
     uint32_t group;      /* whose it is */
     uint32_t ninst;      /* instructions, at least 1; of equal length */
     uint32_t share_x256; /* by what part of the DDR is left to this core: 256 x the work of all
