@@ -373,6 +373,24 @@ static bool any_chain(xg_rw *r, uint32_t node) {
     return rewrite_chain(r, node, false);
 }
 
+/* A function that stays f32 behind Dequantize: what moves its result moves its input. */
+static bool before_function(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    const xg_node *f = moves(r, n) ? xg_rw_made_by(r, n->in[0], XG_OP_COUNT) : NULL;
+    if (!f || !xg_op_is_unary(f->op) || xg_rw_uses(r, n->in[0]) != 1 ||
+        !xg_rw_made_by(r, f->in[0], XG_OP_Dequantize) || xg_out(r->g, f, 0)->dtype != XG_F32)
+        return false;
+    uint32_t out = n->out[0], fi = r->g->tensor.v[n->in[0]].producer,
+             in[2] = {f->in[0], n->nin > 1 ? n->in[1] : XG_NONE};
+    uint32_t fresh = xg_rw_add(r, (xg_op)n->op, node, in, n->nin);
+    xg_rw_copy_attrs(r, node, fresh);
+    uint32_t moved = xg_rw_finish(r, fresh, XG_F32, NULL);
+    if (moved == XG_NONE) return false;
+    uint32_t again = xg_rw_add(r, (xg_op)xg_nodep(r->g, fi)->op, fi, &moved, 1);
+    xg_rw_copy_attrs(r, fi, again);
+    return xg_rw_infer(r, again) && xg_rw_replace(r, out, xg_rw_out(r, again));
+}
+
 static xg_status rewrite_chains(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
     xg_status st = xg_rw_run(c, g, p, (const xg_rule_fn[]){whole_chain, NULL});
     return st ? st : xg_rw_run(c, g, p, (const xg_rule_fn[]){any_chain, NULL});
@@ -383,7 +401,8 @@ static xg_status rewrite_chains(xg_ctx *c, xg_graph **g, const xg_pass_args *p) 
 xg_status xg_pass_moves(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
     xg_status st = rewrite_chains(c, g, p);
     if (!st) st = xg_pass_sink_transposes(c, g, p);
-    if (!st) st = xg_rw_run(c, g, p, (const xg_rule_fn[]){before_dequantize, NULL});
+    if (!st)
+        st = xg_rw_run(c, g, p, (const xg_rule_fn[]){before_dequantize, before_function, NULL});
     if (!st) st = rewrite_chains(c, g, p);
     return st ? st : xg_pass_remove_identity(c, g, p);
 }
