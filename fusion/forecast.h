@@ -4,8 +4,9 @@
  * The groups' tiles are walked as layout/tasks.c walks them, each loop, request and buffer in the
  * same order, but only costs and dependencies are kept: loads, computations and saves as steps of
  * the engines (fusion/pipeline.h). Room on chip decides how early a load may begin, as in
- * layout/alloc.c. Left out: the exact addresses of what stays on chip, races for DDR between cores
- * that do not work alike, transfers that an encoding's fields split, workspace that is used again.
+ * layout/alloc.c. Left out: cores that do not work alike (the one with
+ * the most work stands for all), transfers that an encoding's fields split, workspace that is used
+ * again.
  */
 #ifndef XG_FORECAST_H
 #define XG_FORECAST_H
