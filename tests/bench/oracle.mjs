@@ -167,7 +167,7 @@ async function family(ort, o, options, [first, count]) {
       const dump = path.join(folder, m.file + '.dump'), kind = `${m.spelling} ${m.type}`;
       fs.mkdirSync(dump);
       try {
-        execFileSync(o.tool, [dump, path.join(folder, m.file)], { stdio: ['ignore', 'ignore', 'pipe'] });
+        execFileSync(o.tool, [dump, path.join(folder, m.file), 'random:1', 'min:0', 'max:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
       } catch (e) {
         const why = String(e.stderr).trim().split('\n')[0].replace(/^([A-Z]+): [^:]*: /, '$1: ').replace(/-?[\d.]+(e[-+]\d+)?/g, 'N');
         if (!refusals.has(why)) refusals.set(why, [0, m.file]);

@@ -348,6 +348,8 @@ class Writer:
     def table(self, x, op):
         alpha = {'alpha': float(np.float32(self.rng.uniform(0, 0.5)))} if op == 'LeakyRelu' else {}
         y = self.result(x.shape, 0.5 if op == 'Sigmoid' else float(x.scale) * x.spread)
+        if op == 'Sigmoid':  # finer steps show ONNX Runtime's approximation of the function; xgc rounds the exact one
+            y.scale = np.float32(max(float(y.scale), 2.0 ** -12))
         self.ops.append(op)
         if self.spelling == 'qoperator':
             self.node(f'QLinear{op}', [x.name, *self.params(x), *self.params(y)], y.name, 'com.microsoft', **alpha)
