@@ -71,7 +71,12 @@ size_t xg_diag_count(const xg_ctx *c);
 const xg_diag *xg_diag_at(const xg_ctx *c, size_t i);
 /* Forgets all diagnostics from number n on (used where a failed attempt is not an error). */
 void xg_diag_truncate(xg_ctx *c, size_t n);
-const char *xg_status_name(xg_status s); /* "INPUT" */
+/* The files that were read in this context (xg_read_file() notes them itself), each once, in order
+ * of their first reading; without "-". The path is copied. */
+void xg_ctx_note_file(xg_ctx *c, const char *path);
+size_t xg_ctx_file_count(const xg_ctx *c);
+const char *xg_ctx_file_at(const xg_ctx *c, size_t i); /* NULL beyond the last */
+const char *xg_status_name(xg_status s);               /* "INPUT" */
 const char *xg_status_text(xg_status s);
 
 /* Test hook: the n-th allocation from now on fails (0 = never). */

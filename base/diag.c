@@ -16,6 +16,7 @@ struct xg_ctx {
     uint64_t fail_in; /* 0 = never, 1 = the next allocation fails */
     xg_diag *diag;    /* one slot beyond ndiag is always free, for "out of memory" */
     size_t ndiag, cap;
+    XG_VEC(const char *) file;
 };
 
 #define FIRST_DIAGS 16u
@@ -138,6 +139,20 @@ const xg_diag *xg_diag_at(const xg_ctx *c, size_t i) {
 
 void xg_diag_truncate(xg_ctx *c, size_t n) {
     if (n < c->ndiag) c->ndiag = n;
+}
+
+void xg_ctx_note_file(xg_ctx *c, const char *path) {
+    for (uint32_t i = 0; i < c->file.n; i++)
+        if (!strcmp(c->file.v[i], path)) return;
+    xg_push(c->own, &c->file, xg_strdup(c->own, path));
+}
+
+size_t xg_ctx_file_count(const xg_ctx *c) {
+    return c->file.n;
+}
+
+const char *xg_ctx_file_at(const xg_ctx *c, size_t i) {
+    return i < c->file.n ? c->file.v[i] : NULL;
 }
 
 const char *xg_status_name(xg_status s) {

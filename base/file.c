@@ -91,6 +91,7 @@ xg_status xg_read_file(xg_arena *a, const char *path, xg_bytes *out) {
         r = read_stream(a, path, s->fd, out);
     }
     source_close(s);
+    if (r == XG_OK) xg_ctx_note_file(c, path);
     return r;
 }
 

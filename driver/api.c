@@ -50,6 +50,10 @@ size_t xgc_message_count(const xgc *x) {
     return xg_diag_count(x->ctx);
 }
 
+const char *xgc_file_at(const xgc *x, size_t i) {
+    return xg_ctx_file_at(x->ctx, i);
+}
+
 xgc_message xgc_message_at(const xgc *x, size_t i) {
     const xg_diag *d = xg_diag_at(x->ctx, i);
     return (xgc_message){(xgc_level)d->severity, d->where, d->text};

@@ -40,23 +40,20 @@ static void put_name(text *t, const char *s) {
     }
 }
 
-static bool is_file(const char *s) {
-    return s && strncmp(s, "random", 6) && strcmp(s, "-");
-}
-
-static xgc_status write_depfile(cli *c, const char *target, const xgc_machine *m) {
-    const char *machine = xgc_machine_describe(m).file;
-    const char *files[] = {c->o.operand[0],  strcmp(machine, "built-in") ? machine : NULL,
-                           c->o.encoding,    is_file(c->o.calib) ? c->o.calib : NULL,
-                           c->o.calib_table, c->o.sel,
-                           c->o.patterns};
+/* The model first, then all other files that were read for it. */
+static xgc_status write_depfile(cli *c, const char *target) {
+    const char *model = c->o.operand[0], *file;
     text t = {0};
     put_name(&t, target);
     put(&t, ":", 1);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (!files[i]) continue;
+    if (strcmp(model, "-") != 0) {
         put(&t, " ", 1);
-        put_name(&t, files[i]);
+        put_name(&t, model);
+    }
+    for (size_t i = 0; (file = xgc_file_at(c->x, i)); i++) {
+        if (!strcmp(file, model)) continue;
+        put(&t, " ", 1);
+        put_name(&t, file);
     }
     put(&t, "\n", 1);
     xgc_status st = t.failed ? XGC_NOMEM : xgc_write_file(c->x, c->o.depfile, t.p, t.n);
@@ -133,7 +130,7 @@ static xgc_status compile(cli *c, const char *path) {
     if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, &g);
     if (st == XGC_OK) st = compile_model(c, g, &b);
     if (st == XGC_OK) st = add_outputs(c, &out, g, b, path, &report);
-    if (st == XGC_OK && c->o.depfile) st = write_depfile(c, path, m);
+    if (st == XGC_OK && c->o.depfile) st = write_depfile(c, path);
     if (st == XGC_OK && c->o.json) st = emit(c, print_binary, b, "json", NULL);
     if (st == XGC_OK) say(c, b, path, out.v[out.n - 1].blob.size);
     outputs_free(&out);

@@ -86,6 +86,10 @@ XGC_API size_t xgc_message_count(const xgc *x);
 /* The message is valid until xgc_clear_messages() or xgc_free(). i < xgc_message_count(). */
 XGC_API xgc_message xgc_message_at(const xgc *x, size_t i);
 XGC_API void xgc_clear_messages(xgc *x);
+/* The files that were read so far (models and their external data, machines, encodings, patterns,
+ * inputs), each once, for build tools. The path is as it was given, valid until xgc_free(); NULL:
+ * no more. */
+XGC_API const char *xgc_file_at(const xgc *x, size_t i);
 
 /* Bytes that the caller owns; one NUL follows them. */
 typedef struct xgc_blob {

@@ -156,9 +156,19 @@ static xg_status no_cover(const xg_ilp *s) {
                     s->cand.n);
 }
 
+/* Beyond, the program costs minutes and gigabytes: the path, which is a dynamic program, instead.
+ */
+enum { ILP_NODES_MAX = 5000 };
+
 xg_status xg_select_ilp(xg_chooser *c) {
     xg_ilp *s = xg_new(c->a, xg_ilp);
     if (!c->g->node.n) return XG_OK;
+    if (c->g->node.n > ILP_NODES_MAX) {
+        xg_status path = xg_select_path(c);
+        c->out->note = xg_strf(c->a, "ilp: %u nodes, more than %d; %s", c->g->node.n, ILP_NODES_MAX,
+                               c->out->note);
+        return path;
+    }
     xg_status st = xg_ilp_set_up(s, c, true);
     if (st != XG_OK) return st;
     xg_ilp_add_rows(s);

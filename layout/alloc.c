@@ -92,13 +92,28 @@ static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint3
     return place_buffer(core, lowest, b, size, false, taken);
 }
 
+/* What the memory of buffer b has to hold while b lives. */
+static xg_lack lack_of(const xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size) {
+    const xg_buffer *buf = &core->buffer.v[b];
+    xg_lack lack = {buf->mem, buf->size, size};
+    for (uint32_t i = lowest; i < b; i++) {
+        const xg_buffer *o = &core->buffer.v[i];
+        if (o->mem == buf->mem && o->parent == XG_NONE && clash(o, buf, false))
+            lack.need += o->size;
+    }
+    return lack;
+}
+
 static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bool hard,
-                      span *taken) {
+                      span *taken, xg_lack *lack) {
     uint32_t size[XG_TILE_MEMS] = {0}, lowest = 0;
     for (uint8_t mem = XG_MEM_FM; mem < XG_TILE_MEMS; mem++) size[mem] = memory_size(m, mem);
     for (uint32_t b = from; b < core->buffer.n; b++) {
         lowest = first_alive(core, lowest, b);
-        if (!place_somehow(core, lowest, b, size[core->buffer.v[b].mem], hard, taken)) return false;
+        uint32_t room = size[core->buffer.v[b].mem];
+        if (place_somehow(core, lowest, b, room, hard, taken)) continue;
+        *lack = lack_of(core, lowest, b, room);
+        return false;
     }
     return true;
 }
@@ -108,8 +123,8 @@ static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bo
 xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     span *taken = xg_newn(tmp, span, core->buffer.n);
-    bool ok = place_all(p->machine, core, from, false, taken) ||
-              place_all(p->machine, core, from, true, taken);
+    bool ok = place_all(p->machine, core, from, false, taken, &p->lack) ||
+              place_all(p->machine, core, from, true, taken, &p->lack);
     xg_arena_free(tmp);
     return ok ? XG_OK : XG_LIMIT;
 }

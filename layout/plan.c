@@ -231,6 +231,25 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
     return try_group(mk, gi, &span);
 }
 
+static xg_status too_small(const xg_plan *p, const char *node) {
+    xg_mem_desc d;
+    xg_lack lack = p->lack;
+    p->machine->family->mem_desc(p->machine, lack.mem, &d);
+    const char *unit = lack.mem == XG_MEM_PARAM ? "bytes" : "words";
+    xg_ctx *c = xg_arena_ctx(p->arena);
+    if (lack.need <= lack.have)
+        return xg_error(c, XG_LIMIT, node,
+                        "not even its smallest tile fits machine %s: the %s memory (%llu %s) could "
+                        "hold its %llu, but not in one piece each",
+                        p->machine->name, d.name, (unsigned long long)lack.have, unit,
+                        (unsigned long long)lack.need);
+    return xg_error(c, XG_LIMIT, node,
+                    "not even its smallest tile fits machine %s: the %s memory would have to hold "
+                    "%llu %s at once and has %llu, %llu too few",
+                    p->machine->name, d.name, (unsigned long long)lack.need, unit,
+                    (unsigned long long)lack.have, (unsigned long long)(lack.need - lack.have));
+}
+
 static xg_status add_group(maker *mk, uint32_t gi) {
     xg_plan *p = mk->p;
     xg_group *g = &p->sel->group.v[gi];
@@ -248,9 +267,7 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         mk->victim = largest_staying(mk);
         mk->apart = mk->victim == XG_NONE && g->nnode > 1 ? gi : XG_NONE;
         if (mk->victim != XG_NONE || mk->apart != XG_NONE) return XG_LIMIT;
-        return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, xg_nodep(p->graph, g->node[0])->name,
-                        "not even its smallest tile fits the on-chip memories of machine %s",
-                        p->machine->name);
+        return too_small(p, xg_nodep(p->graph, g->node[0])->name);
     }
     bool again = mk->round && g->strategy.split == XG_SPLIT_IMAGE; /* as in the first round */
     if (mk->refine && !again && span.cycles > REFINE_CYCLES &&

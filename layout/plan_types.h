@@ -99,6 +99,14 @@ typedef struct xg_plan_step {
     uint32_t first, last; /* groups [first, last) of the selection */
 } xg_plan_step;
 
+/* Why a group did not fit: what one memory has to hold at one time, in its words (parameters:
+ * bytes).
+ */
+typedef struct xg_lack {
+    uint8_t mem;
+    uint64_t need, have;
+} xg_lack;
+
 struct xg_plan {
     xg_arena *arena;
     const xg_graph *graph;
@@ -109,6 +117,7 @@ struct xg_plan {
     XG_VEC(xg_piece) piece;
     XG_VEC(xg_seg_plan) segment;
     XG_VEC(xg_plan_step) step;
+    xg_lack lack; /* of the last failure of xg_alloc_buffers() */
 };
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */

@@ -100,5 +100,8 @@ xg_status xg_external_map(xg_arena *a, const char *model_path, const char *where
                         errno == ELOOP ? " (links are refused)" : "");
     xg_status st = map_range(a, where, location, fd, offset, length, out);
     close(fd);
+    const char *slash = strrchr(model_path, '/');
+    int folder = slash ? (int)(slash - model_path) + 1 : 0;
+    if (st == XG_OK) xg_ctx_note_file(c, xg_strf(a, "%.*s%s", folder, model_path, location));
     return st;
 }

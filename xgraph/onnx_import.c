@@ -484,12 +484,18 @@ static xg_status import(xg_onnx *x) {
     return st ? st : bind_outputs(x, g);
 }
 
+/* Rewriting takes time that grows with the square of a chain's length: some seconds at this one. */
+enum { NODES_MAX = 50000 };
+
 xg_status xg_import_onnx(xg_arena *a, const char *path, const xg_import_options *o,
                          xg_graph **out) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_arena *scratch = xg_arena_new(c);
     xg_onnx_file file;
     xg_status st = xg_onnx_load(scratch, path, &file);
+    if (!st && file.model->graph->n_node > NODES_MAX)
+        st = xg_error(c, XG_LIMIT, path, "has %zu nodes, at most %d are supported",
+                      file.model->graph->n_node, NODES_MAX);
     if (!st) {
         xg_onnx x = {.c = c, .a = scratch, .file = &file, .o = o, .index = {.arena = scratch}};
         x.g = xg_graph_new(scratch, text(file.model->graph->name));

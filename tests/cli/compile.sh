@@ -43,6 +43,17 @@ run 0 isa -m nano --form machine -o 'my machine.yaml'
 run 0 compile small.xg -m 'my machine.yaml' -o c.xgb --depfile c.d
 says c.d 'c.xgb: small.xg my\ machine.yaml'
 
+# everything that was read is in the depfile: the encoding that a machine names, patterns, external data
+run 0 isa -m nano --form encoding -o words.yaml
+sed 's/^encoding: .*/encoding: words.yaml/' 'my machine.yaml' >mine.yaml
+cp "$source_dir/fusion/patterns.yaml" own.yaml
+cp "$source_dir/tests/data/external.onnx" "$source_dir/tests/data/external.bin" .
+run 0 compile external.onnx --calib random -m mine.yaml --patterns own.yaml -o d.xgb --depfile d.d
+for f in external.onnx external.bin mine.yaml words.yaml own.yaml; do
+    grep -qE " $f( |\$)" d.d || fail "$f is not in the depfile: $(cat d.d)"
+done
+[ "$(wc -w <d.d)" = 6 ] || fail "depfile: $(cat d.d)"
+
 # a report folder
 run 0 compile small.xg -m zu9 -o r.xgb --report rep
 for f in report.txt report.json layers.csv timeline.svg graph.xg.txt groups.sel tiles.plan program.xs; do

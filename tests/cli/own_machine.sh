@@ -33,6 +33,7 @@ for s in layer greedy ilp; do
     run 0 compile "$model" -m ours.yaml --strategy $s -o $s.xgb
     run 0 check "$model" $s.xgb -m ours.yaml
     says out "EQUAL"
+    grep "in part" out && fail "a tensor is called incomplete"
     run 0 disasm $s.xgb -m ours.yaml -o $s.xs
     run 0 asm $s.xs -m ours.yaml -o again.xgb
     same $s.xgb again.xgb
@@ -75,3 +76,15 @@ if command -v cc >/dev/null; then
     cc -std=c99 -Wall -Wextra -Werror -o main main.c || fail "isa.h does not compile"
     ./main || fail "isa.h has other numbers"
 fi
+
+# a memory that is too small is named, with what is missing
+run 0 isa -m nano --form machine -o small.yaml
+for field in fm_depth=16 w_depth=16 param_bytes=256; do
+    sed -i "s/^\( *\)${field%%=*}: .*/\1${field%%=*}: ${field#*=}/" small.yaml
+done
+run 1 compile "$model" -m small.yaml --strategy layer -o none.xgb
+one_line_error
+says err "not even its smallest tile fits machine nano: the feature-map memory would have to hold"
+grep -qE "hold [0-9]+ words at once and has 16, [0-9]+ too few" err || fail "the missing words are not said"
+[ -e none.xgb ] && fail "none.xgb was written"
+exit 0
