@@ -249,18 +249,14 @@ static xg_status sweep(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_
                .tmp = xg_arena_new(c),
                .args = p,
                .first_new = (*g)->tensor.n};
-    uint32_t nodes = (*g)->node.n, tensors = (*g)->tensor.n;
     count_readers(&r);
     *changed = false;
-    for (uint32_t i = 0, n = nodes; i < n && !r.status; i++)
+    for (uint32_t i = 0, n = r.g->node.n; i < n && !r.status; i++)
         for (const xg_rule_fn *rule = rules; *rule && !r.status; rule++)
             if (!r.dead.v[i] && (*rule)(&r, i)) *changed = true;
     xg_status st = r.status;
     xg_arena_free(r.tmp);
-    /* A copy for nothing costs as much memory as the graph. A rule that gives up may leave nodes. */
-    bool same = !*changed && (*g)->arena == p->arena && (*g)->node.n == nodes &&
-                (*g)->tensor.n == tensors;
-    return st || same ? st : xg_graph_compact(c, *g, p->arena, g);
+    return st ? st : xg_graph_compact(c, *g, p->arena, g);
 }
 
 xg_status xg_rw_run(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_rule_fn *rules) {
