@@ -23,11 +23,16 @@ xg_status xg_plan_cycles(xg_arena *a, const xg_plan *p, uint64_t *cycles) {
     return XG_OK;
 }
 
+enum {
+    REFINED_TASKS = 50000, /* plans with more are not refined */
+    NEAR = 16              /* the second plan is refined when it is slower by 1/16 at most */
+};
+
 typedef struct attempt {
     xg_selection sel;
     xg_plan *plan;
     uint64_t cycles;
-    bool ok;
+    bool ok, again; /* again: an earlier attempt has the same plan */
 } attempt;
 
 /* A plan of t's selection, when it is faster than t's. */
@@ -68,16 +73,76 @@ static bool has_siblings(const xg_selection *s) {
     return false;
 }
 
-/* A strategy that fails is no error while another one works. Refining takes longest: it is left out
- * where the plan is far from the best so far. */
+static uint64_t tasks_in(const xg_plan *p) {
+    uint64_t n = 0;
+    for (uint32_t s = 0; s < p->segment.n; s++)
+        for (uint32_t c = 0; c < p->machine->cores; c++) n += p->segment.v[s].core[c].task.n;
+    return n;
+}
+
+static bool same_strategy(const xg_strategy *a, const xg_strategy *b) {
+    return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
+           a->tile_ic == b->tile_ic && a->order == b->order && a->split == b->split &&
+           a->fold == b->fold && a->weights_resident == b->weights_resident;
+}
+
+static bool stays(const xg_selection *s, uint32_t t) {
+    return s->on_chip && s->on_chip[t];
+}
+
+/* Two selections from which the same plan would be made. */
+static bool same_choice(const xg_selection *a, const xg_selection *b) {
+    if (a->group.n != b->group.n) return false;
+    for (uint32_t i = 0; i < a->group.n; i++) {
+        const xg_group *x = &a->group.v[i], *y = &b->group.v[i];
+        if (x->nnode != y->nnode || x->nresult != y->nresult || x->where != y->where ||
+            memcmp(x->node, y->node, x->nnode * sizeof *x->node) ||
+            !same_strategy(&x->strategy, &y->strategy))
+            return false;
+    }
+    for (uint32_t t = 0; t < a->graph->tensor.n; t++)
+        if (stays(a, t) != stays(b, t)) return false;
+    return true;
+}
+
+/* A strategy that fails is no error while another one works. */
 static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, uint64_t best, attempt *t) {
+                         const xg_select_options *o, attempt *t, uint32_t i) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
-    xg_status st = xg_select_with(a, g, m, o, &t->sel);
-    if (st == XG_OK) st = try_plan(a, m, false, t);
-    if (st == XG_OK && t->cycles - t->cycles / 5 < best) st = try_plan(a, m, true, t);
+    xg_status st = xg_select_with(a, g, m, o, &t[i].sel);
+    for (uint32_t k = 0; k < i && st == XG_OK; k++)
+        if (t[k].ok && same_choice(&t[k].sel, &t[i].sel)) {
+            t[i].cycles = t[k].cycles;
+            t[i].ok = t[i].again = true;
+            t[i].plan = t[k].plan;
+            return;
+        }
+    if (st == XG_OK) st = try_plan(a, m, false, &t[i]);
     if (st != XG_OK) xg_diag_truncate(c, diags);
+}
+
+/* Refining takes longest: only the two fastest plans have the chance, the second when it is near,
+ * and no plan of very many tasks. */
+static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n) {
+    xg_ctx *c = xg_arena_ctx(a);
+    size_t diags = xg_diag_count(c);
+    uint32_t order[2] = {XG_NONE, XG_NONE};
+    for (uint32_t i = 0; i < n; i++) {
+        if (!t[i].ok || t[i].again) continue;
+        if (order[0] == XG_NONE || t[i].cycles < t[order[0]].cycles) {
+            order[1] = order[0];
+            order[0] = i;
+        } else if (order[1] == XG_NONE || t[i].cycles < t[order[1]].cycles) {
+            order[1] = i;
+        }
+    }
+    for (uint32_t k = 0; k < 2 && order[k] != XG_NONE; k++) {
+        attempt *x = &t[order[k]];
+        if (k && x->cycles - x->cycles / NEAR > t[order[0]].cycles) break;
+        if (tasks_in(x->plan) > REFINED_TASKS) continue;
+        if (try_plan(a, m, true, x) != XG_OK) xg_diag_truncate(c, diags);
+    }
 }
 
 /* The same selection with its tail shared by channels, when that is faster. */
@@ -86,7 +151,8 @@ static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *
     size_t diags = xg_diag_count(c);
     attempt t = {.ok = false};
     if (!xg_share_tail(a, &best->sel, m, xg_tail_border(&best->sel, m), &t.sel)) return;
-    if (try_plan(a, m, true, &t) != XG_OK) xg_diag_truncate(c, diags);
+    bool refine = tasks_in(best->plan) <= REFINED_TASKS;
+    if (try_plan(a, m, refine, &t) != XG_OK) xg_diag_truncate(c, diags);
     if (t.ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t.cycles);
     if (t.ok && t.cycles < best->cycles) *best = t;
 }
@@ -117,11 +183,14 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
             mine.admit = one_result;
             mine.admit_arg = (void *)(uintptr_t)g;
         }
-        try_strategy(a, g, m, &mine, best == XG_NONE ? UINT64_MAX : t[best].cycles, &t[i]);
-        if (t[i].ok && (best == XG_NONE || t[i].cycles < t[best].cycles)) best = i;
-        if (t[i].ok)
-            xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],
-                    (unsigned long long)t[i].cycles);
+        try_strategy(a, g, m, &mine, t, i);
+    }
+    refine_fastest(a, m, t, XG_COUNT(names));
+    for (uint32_t i = 0; i < XG_COUNT(names); i++) {
+        if (!t[i].ok) continue;
+        if (best == XG_NONE || t[i].cycles < t[best].cycles) best = i;
+        xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],
+                (unsigned long long)t[i].cycles);
     }
     if (best == XG_NONE) { /* say why */
         xg_status st = xg_select(a, g, m, "layer", sel);
