@@ -49,13 +49,19 @@ static uint32_t first_fit(span *taken, uint32_t n, uint32_t want, uint32_t size)
     return size >= at && size - at >= want ? at : UINT32_MAX;
 }
 
-static bool place_buffer(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size, bool soft,
-                         span *taken) {
+/* Buffers of lower numbers that may clash with the one at hand. */
+typedef struct alive {
+    uint32_t *v, n;
+    span *taken; /* room for as many spans */
+} alive;
+
+static bool place_buffer(xg_core_plan *core, alive *l, uint32_t b, uint32_t size, bool soft) {
     xg_buffer *buf = &core->buffer.v[b];
+    span *taken = l->taken;
     uint32_t n = 0;
-    for (uint32_t i = lowest; i < b; i++) {
-        const xg_buffer *o = &core->buffer.v[i];
-        if (o->mem == buf->mem && o->parent == XG_NONE && clash(o, buf, soft))
+    for (uint32_t i = 0; i < l->n; i++) {
+        const xg_buffer *o = &core->buffer.v[l->v[i]];
+        if (o->mem == buf->mem && clash(o, buf, soft))
             taken[n++] = (span){o->addr, o->addr + o->size};
     }
     uint32_t at = first_fit(taken, n, buf->size, size);
@@ -64,20 +70,20 @@ static bool place_buffer(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32
     return true;
 }
 
-/* Buffers before the result are dead, hard and soft, when buffer b is born. */
-static uint32_t first_alive(const xg_core_plan *core, uint32_t lowest, uint32_t b) {
+/* Drops the buffers that are dead, hard and soft, when buffer b is born: births are in order. */
+static void bury(const xg_core_plan *core, alive *l, uint32_t b) {
     const xg_buffer *buf = &core->buffer.v[b];
-    while (lowest < b) {
-        const xg_buffer *o = &core->buffer.v[lowest];
-        if (o->last >= buf->first || o->soft_last + LOOK_BACK >= buf->soft_first) break;
-        lowest++;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        const xg_buffer *o = &core->buffer.v[l->v[i]];
+        bool dead = o->last < buf->first && o->soft_last + (uint64_t)LOOK_BACK < buf->soft_first;
+        if (!dead) l->v[n++] = l->v[i];
     }
-    return lowest;
+    l->n = n;
 }
 
 /* Halves the wish until the buffer fits; without any wish at last, or (hard) at once. */
-static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size, bool hard,
-                          span *taken) {
+static bool place_somehow(xg_core_plan *core, alive *l, uint32_t b, uint32_t size, bool hard) {
     xg_buffer *buf = &core->buffer.v[b];
     if (buf->parent != XG_NONE) {
         buf->addr = core->buffer.v[buf->parent].addr + buf->offset;
@@ -85,46 +91,64 @@ static bool place_somehow(xg_core_plan *core, uint32_t lowest, uint32_t b, uint3
     }
     if (buf->stays) return true; /* placed by stay.c */
     for (; !hard; buf->ahead /= 2) {
-        if (place_buffer(core, lowest, b, size, true, taken)) return true;
+        if (place_buffer(core, l, b, size, true)) return true;
         if (!buf->ahead) break;
     }
     buf->ahead = 0;
-    return place_buffer(core, lowest, b, size, false, taken);
+    return place_buffer(core, l, b, size, false);
 }
 
 /* What the memory of buffer b has to hold while b lives. */
-static xg_lack lack_of(const xg_core_plan *core, uint32_t lowest, uint32_t b, uint32_t size) {
+static xg_lack lack_of(const xg_core_plan *core, const alive *l, uint32_t b, uint32_t size) {
     const xg_buffer *buf = &core->buffer.v[b];
     xg_lack lack = {buf->mem, buf->size, size};
-    for (uint32_t i = lowest; i < b; i++) {
-        const xg_buffer *o = &core->buffer.v[i];
-        if (o->mem == buf->mem && o->parent == XG_NONE && clash(o, buf, false))
-            lack.need += o->size;
+    for (uint32_t i = 0; i < l->n; i++) {
+        const xg_buffer *o = &core->buffer.v[l->v[i]];
+        if (o->mem == buf->mem && clash(o, buf, false)) lack.need += o->size;
     }
     return lack;
 }
 
-static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bool hard,
-                      span *taken, xg_lack *lack) {
-    uint32_t size[XG_TILE_MEMS] = {0}, lowest = 0;
+static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bool hard, alive *l,
+                      xg_lack *lack) {
+    uint32_t size[XG_TILE_MEMS] = {0};
     for (uint8_t mem = XG_MEM_FM; mem < XG_TILE_MEMS; mem++) size[mem] = memory_size(m, mem);
+    l->n = core->alive.n;
+    for (uint32_t i = 0; i < l->n; i++) l->v[i] = core->alive.v[i];
     for (uint32_t b = from; b < core->buffer.n; b++) {
-        lowest = first_alive(core, lowest, b);
+        bury(core, l, b);
         uint32_t room = size[core->buffer.v[b].mem];
-        if (place_somehow(core, lowest, b, room, hard, taken)) continue;
-        *lack = lack_of(core, lowest, b, room);
-        return false;
+        if (!place_somehow(core, l, b, room, hard)) {
+            *lack = lack_of(core, l, b, room);
+            return false;
+        }
+        if (core->buffer.v[b].parent == XG_NONE) l->v[l->n++] = b;
     }
     return true;
+}
+
+/* Brings the plan's list of what is alive up to buffer `from`. An earlier `from` than last time
+ * starts it anew. */
+static void look_back(xg_arena *a, xg_core_plan *core, uint32_t from, alive *l) {
+    if (from < core->alive_from) core->alive.n = core->alive_from = 0;
+    l->n = core->alive.n;
+    for (uint32_t i = 0; i < l->n; i++) l->v[i] = core->alive.v[i];
+    for (uint32_t b = core->alive_from; b < from; b++)
+        if (core->buffer.v[b].parent == XG_NONE) l->v[l->n++] = b;
+    if (from < core->buffer.n) bury(core, l, from);
+    core->alive.n = 0;
+    for (uint32_t i = 0; i < l->n; i++) xg_push(a, &core->alive, l->v[i]);
+    core->alive_from = from;
 }
 
 /* When wishes have scattered small buffers so that a large one finds no room, the group is placed
  * without any. */
 xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
-    span *taken = xg_newn(tmp, span, core->buffer.n);
-    bool ok = place_all(p->machine, core, from, false, taken, &p->lack) ||
-              place_all(p->machine, core, from, true, taken, &p->lack);
+    alive l = {xg_newn(tmp, uint32_t, core->buffer.n), 0, xg_newn(tmp, span, core->buffer.n)};
+    look_back(p->arena, core, from, &l);
+    bool ok = place_all(p->machine, core, from, false, &l, &p->lack) ||
+              place_all(p->machine, core, from, true, &l, &p->lack);
     xg_arena_free(tmp);
     return ok ? XG_OK : XG_LIMIT;
 }

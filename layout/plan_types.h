@@ -77,6 +77,8 @@ typedef struct xg_piece {
 typedef struct xg_core_plan {
     XG_VEC(xg_task) task;
     XG_VEC(xg_buffer) buffer;
+    XG_VEC(uint32_t) alive; /* alloc.c: buffers below alive_from that may live on there */
+    uint32_t alive_from;
 } xg_core_plan;
 
 typedef struct xg_seg_plan {
