@@ -66,8 +66,10 @@ typedef struct quantize_result {
     xg_rqrec record;
     xg_front_result front;
     xg_quant_report report;
-    xg_dtype activations;                       /* in the QDQ model */
-    uint64_t compared;                          /* sets */
+    xg_dtype activations;       /* in the QDQ model */
+    uint64_t compared;          /* sets */
+    const char *const *widened; /* layers held in 16 bits for the sake of min_cosine */
+    uint32_t nwidened;
     uint64_t images, right_before, right_after; /* images 0: no labels */
 } quantize_result;
 

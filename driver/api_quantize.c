@@ -1,5 +1,7 @@
 #include "driver/api.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SAMPLES_DEFAULT = 16 };
@@ -76,6 +78,109 @@ static xg_status measure_accuracy(quantizing *k, const xg_image_options *images,
     return st;
 }
 
+/* ---- quantising until the outputs are good enough ---- */
+
+static xg_status quantise_once(quantizing *k, xg_arena *a, const xg_front_options *f,
+                               quantize_result *q) {
+    xg_status st = xg_front_full(a, k->path, f, &q->record, &q->front, &q->report);
+    if (st != XG_OK) return st;
+    uint64_t most = k->o->samples ? k->o->samples : SAMPLES_DEFAULT;
+    uint64_t sets = xg_samples_count(q->front.samples);
+    q->compared = most < sets ? most : sets;
+    return xg_quant_compare(a, q->front.before, q->front.graph, &q->record, q->front.samples, most,
+                            &q->report);
+}
+
+static double least_cosine(const xg_quant_report *r) {
+    double least = 1;
+    for (uint32_t i = 0; i < r->output.n; i++) least = fmin(least, r->output.v[i].cosine);
+    return least;
+}
+
+static int by_loss(const void *a, const void *b) {
+    const xg_quant_row *x = a, *y = b;
+    return x->own_db < y->own_db ? -1 : x->own_db > y->own_db;
+}
+
+/* Whether the quantiser made an integer node of the float one with that name. */
+static bool becomes_integer(const xg_quant_map *map, const char *name) {
+    for (uint32_t i = 0; i < map->from->node.n; i++)
+        if (map->node[i] != XG_NONE && !strcmp(xg_nodep(map->from, i)->name, name)) return true;
+    return false;
+}
+
+/* The names of the layers that an option may name, those that lose most by themselves first,
+ * behind the caller's own; at last "*", which is all. *n counts them. */
+static const char **ranked_names(xg_arena *a, const quantize_result *q, const xg_front_options *f,
+                                 uint32_t *n) {
+    const xg_quant_report *r = &q->report;
+    uint32_t count = 0, own = f->quant.nkeep_int16;
+    xg_quant_row *row = xg_newn(a, xg_quant_row, r->row.n + 1);
+    for (uint32_t i = 0; i < r->row.n; i++) {
+        const xg_quant_row *x = &r->row.v[i];
+        if (!x->known || !x->op || !becomes_integer(&q->front.map, x->node)) continue;
+        row[count] = *x;
+        if (isnan(x->own_db)) row[count].own_db = INFINITY;
+        count++;
+    }
+    qsort(row, count, sizeof *row, by_loss);
+    const char **name = xg_newn(a, const char *, own + count + 2);
+    for (uint32_t i = 0; i < own; i++) name[i] = f->quant.keep_int16[i];
+    for (uint32_t i = 0; i < count; i++) name[own + i] = xg_strdup(a, row[i].node);
+    name[own + count++] = "*";
+    *n = own + count;
+    return name;
+}
+
+/* Whether the cosine is reached with the first n names in 16 bits. */
+static xg_status reaches(quantizing *k, const xg_front_options *f, const quantize_result *q,
+                         uint32_t n, bool *yes) {
+    xg_front_options g = *f;
+    quantize_result once = {.record = q->record};
+    xg_arena *scratch = xg_arena_new(k->x->ctx);
+    g.quant.nkeep_int16 = n;
+    xg_status st = quantise_once(k, scratch, &g, &once);
+    *yes = st == XG_OK && least_cosine(&once.report) >= k->o->min_cosine;
+    xg_arena_free(scratch);
+    return st;
+}
+
+/* Holds as few of the ranked layers in 16 bits as it takes, found by doubling, then halving. */
+static xg_status widen(quantizing *k, xg_front_options *f, quantize_result *q) {
+    xg_arena *a = k->g.arena;
+    uint32_t own = f->quant.nkeep_int16, all, low, high;
+    const char **name = ranked_names(a, q, f, &all);
+    f->quant.keep_int16 = name;
+    bool yes = false;
+    xg_status st = XG_OK;
+    for (low = high = own; st == XG_OK && !yes && high < all;) {
+        low = high;
+        high = high == own ? own + 1 : own + 2 * (high - own);
+        if (high > all) high = all;
+        progress(k, "widen", (double)(high - own) / (double)(all - own + 1));
+        st = reaches(k, f, q, high, &yes);
+    }
+    if (st == XG_OK && !yes)
+        return xg_error(k->x->ctx, XG_LIMIT, k->path,
+                        "no output's cosine may be below %g, and that is not reached even with "
+                        "all layers in 16 bits",
+                        k->o->min_cosine);
+    while (st == XG_OK && low + 1 < high) {
+        uint32_t middle = low + (high - low) / 2;
+        st = reaches(k, f, q, middle, &yes);
+        if (yes)
+            high = middle;
+        else
+            low = middle;
+    }
+    f->quant.nkeep_int16 = high;
+    q->widened = high == all ? &name[all - 1] : name + own;
+    q->nwidened = high == all ? 1 : high - own;
+    xg_quant_report none = {0};
+    q->report = none;
+    return st == XG_OK ? quantise_once(k, a, f, q) : st;
+}
+
 static xg_status quantize_body(void *arg) {
     quantizing *k = arg;
     xg_arena *a = k->g.arena = xg_arena_new(k->x->ctx);
@@ -96,14 +201,9 @@ static xg_status quantize_body(void *arg) {
     if (st == XG_OK) st = xgc_front_options(k->x->ctx, m, &images, &f);
     if (st != XG_OK) return st;
     progress(k, "quantise", 0);
-    st = xg_front_full(a, k->path, &f, &q->record, &q->front, &q->report);
-    progress(k, "compare", 0.5);
-    if (st != XG_OK) return st;
-    uint64_t most = k->o->samples ? k->o->samples : SAMPLES_DEFAULT;
-    uint64_t sets = xg_samples_count(q->front.samples);
-    q->compared = most < sets ? most : sets;
-    st = xg_quant_compare(a, q->front.before, q->front.graph, &q->record, q->front.samples, most,
-                          &q->report);
+    st = quantise_once(k, a, &f, q);
+    if (st == XG_OK && q->front.was_float && least_cosine(&q->report) < k->o->min_cosine)
+        st = widen(k, &f, q);
     return st == XG_OK && k->o->labels ? measure_accuracy(k, &images, q) : st;
 }
 

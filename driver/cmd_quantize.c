@@ -1,6 +1,7 @@
 #include "driver/options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool ends_with(const char *s, const char *end) {
@@ -29,12 +30,19 @@ int cmd_quantize(cli *c) {
         return usage_error("quantize: accuracy needs both --input and --labels");
     if (!c->o.calib)
         return usage_error("quantize: give example inputs with --calib (random for a trial)");
+    double min_cosine = 0;
+    char *end = NULL;
+    if (c->o.min_cosine) min_cosine = strtod(c->o.min_cosine, &end);
+    if (end && (*end || end == c->o.min_cosine || !(min_cosine > 0 && min_cosine < 1)))
+        return usage_error("quantize: --min-cosine is '%.40s', expected a number between 0 and 1",
+                           c->o.min_cosine);
     const xgc_quantize_options o = {.name = slash ? slash + 1 : path,
                                     .profile = c->o.profile,
                                     .input = c->o.input,
                                     .labels = c->o.labels,
                                     .activations = c->o.activations,
                                     .samples = c->o.samples,
+                                    .min_cosine = min_cosine,
                                     .progress = show_progress,
                                     .progress_arg = c};
     const xgc_model_options model = model_options(c);

@@ -5,7 +5,7 @@
 
 #include "driver/xgc.h"
 
-enum { OPTION_LIST_MAX = 32 };
+enum { OPTION_LIST_MAX = 512 };
 
 typedef struct option_list {
     const char *v[OPTION_LIST_MAX];

@@ -83,14 +83,27 @@ static bool any_output_is_low(const xg_quant_report *q) {
     return false;
 }
 
+/* What was widened, as options for `xgc compile`. */
+static void text_widened(const quantize_result *r, xg_buf *out) {
+    xg_putf(out, "%u layer%s held in 16 bits:", r->nwidened, r->nwidened == 1 ? "" : "s");
+    for (uint32_t i = 0; i < r->nwidened; i++) xg_putf(out, " --keep-int16 '%s'", r->widened[i]);
+    xg_puts(out, "\n");
+}
+
 static void text_worst(const quantize_result *r, xg_buf *out) {
     const xg_quant_row *w = worst(&r->report);
+    if (r->nwidened) {
+        text_widened(r, out);
+        return;
+    }
     if (!w || (w->own_db >= LOW_DB && !any_output_is_low(&r->report))) return;
     xg_putf(out, "'%s' loses most by itself (%.1f dB)", w->node, w->own_db);
     if (r->front.was_float)
         xg_putf(out, "; to hold it in 16 bits: --keep-int16 '%s', in float: --keep-float '%s'",
                 w->node, w->node);
     xg_puts(out, "\n");
+    if (r->front.was_float && any_output_is_low(&r->report))
+        xg_puts(out, "--min-cosine 0.99 finds the layers that need 16 bits\n");
 }
 
 static void text(const quantize_result *r, xg_buf *out) {

@@ -184,6 +184,8 @@ typedef struct xgc_quantize_options {
     const char *labels;      /* integers, one an image (.npy, .npz) */
     const char *activations; /* type in the QDQ model: "int8" (default) or "uint8" */
     uint64_t samples;        /* sets of inputs that are compared; 0 = 16 */
+    double min_cosine; /* not 0: layers that lose most are held in 16 bits until no output's cosine
+                          is below it (a float model) */
     xgc_progress progress;
     void *progress_arg;
 } xgc_quantize_options;

@@ -154,3 +154,20 @@ mkdir empty
 run 1 quantize "$float" --calib empty
 one_line_error
 run 2 quantize "$float"
+
+# 16 bits where they are needed: the layers named are enough, and no output is left below.
+least() { python3 -c 'import json, sys; print(min(o["cosine"] for o in json.load(sys.stdin)["outputs"]) >= float(sys.argv[1]))' "$1" <out; }
+if command -v python3 >/dev/null; then
+    run 0 quantize "$float" --calib x.npy --json
+    goal=$(python3 -c 'import json, sys; print("%.9f" % (1 - (1 - min(o["cosine"] for o in json.load(sys.stdin)["outputs"])) / 4))' <out)
+    [ "$(least "$goal")" = False ] || fail "the model reaches $goal by itself"
+    run 0 quantize "$float" --calib x.npy --min-cosine "$goal"
+    grep -o "keep-int16 '[^']*'" out | sed "s/keep-int16 '\(.*\)'/\1/" >names
+    [ -s names ] || fail "no layer was named"
+    args=()
+    while read -r name; do args+=(--keep-int16 "$name"); done <names
+    run 0 quantize "$float" --calib x.npy --json "${args[@]}"
+    [ "$(least "$goal")" = True ] || fail "the layers named do not reach $goal"
+fi
+run 2 quantize "$float" --calib x.npy --min-cosine 2
+one_line_error
