@@ -93,6 +93,8 @@ static bool find_link(const work *w, uint32_t node, link *l) {
         if (user_count(w, l->last) != 1) return false;
         const xg_node *next = xg_nodep(g, w->uses.node[w->uses.first[l->last]]);
         if (next->in[0] != l->last || !passes(next, is_float, l)) return false;
+        const xg_tensor *z = xg_out(g, next, 0); /* a Pad may add channels */
+        if (z->rank != y->rank || z->dim[z->rank - 1] != y->dim[y->rank - 1]) return false;
         l->last = next->out[0];
     }
 }
