@@ -70,6 +70,11 @@ void end_progress(cli *c) {
 /* ---- what many commands begin with
  * ------------------------------------------------------------------------------ */
 
+bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
 xgc_status load_machine(cli *c, const char *fallback, xgc_machine **out) {
     const char *name = c->o.machine ? c->o.machine : fallback;
     *out = NULL;

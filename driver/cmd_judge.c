@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
 /* The binary that an operand names, for the machine asked for, or for the one that it names itself.
  */
 static xgc_status load_binary(cli *c, const char *path, xgc_binary **out) {

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && !strcmp(s + n - k, end);
-}
-
 static xgc_status write_files(cli *c, const xgc_result *r) {
     outputs out = {.n = 0};
     const char *form = c->o.output && ends_with(c->o.output, ".xg") ? "xg" : "onnx";

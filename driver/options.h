@@ -54,6 +54,7 @@ void print_usage(void);
 /* ---- helpers of the commands (cli.c)
  * -------------------------------------------------------------------------- */
 
+bool ends_with(const char *s, const char *end);
 /* The exit status for a library status. */
 int exit_of(xgc_status s);
 /* One line on standard error, as a diagnostic; returns EXIT_USAGE. */

@@ -1,5 +1,6 @@
 #include "fusion/pipeline.h"
 
+#include "base/heap.h"
 #include <string.h>
 
 enum { E = XG_TILE_ENGINES, ONE = 1 << 16 };
@@ -71,37 +72,10 @@ static void nodes_begin(nodes *g, void (*ready)(void *arg, uint32_t step), void 
 /* ---- the order
  * -------------------------------------------------------------------------------------------- */
 
-/* The least key on top. */
-typedef struct heap {
-    const uint32_t *key;
-    uint32_t *v, n;
-} heap;
-
-static bool before(const heap *h, uint32_t a, uint32_t b) {
-    return h->key[a] != h->key[b] ? h->key[a] < h->key[b] : a < b;
-}
-
-static void heap_push(heap *h, uint32_t x) {
-    uint32_t i = h->n++;
-    for (; i && before(h, x, h->v[(i - 1) / 2]); i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
-    h->v[i] = x;
-}
-
-static uint32_t heap_pop(heap *h) {
-    uint32_t top = h->v[0], x = h->v[--h->n], i = 0;
-    for (uint32_t k; (k = 2 * i + 1) < h->n; i = k) {
-        if (k + 1 < h->n && before(h, h->v[k + 1], h->v[k])) k++;
-        if (!before(h, h->v[k], x)) break;
-        h->v[i] = h->v[k];
-    }
-    h->v[i] = x;
-    return top;
-}
-
 typedef struct ordering {
     const xg_pipe *p;
     nodes g;
-    heap ready[E];
+    xg_heap ready[E];
     uint32_t running[E];
     uint64_t until[E], now;
     uint32_t *order, n;
@@ -109,7 +83,7 @@ typedef struct ordering {
 
 static void order_ready(void *arg, uint32_t step) {
     ordering *o = arg;
-    heap_push(&o->ready[o->p->step[step].engine], step);
+    xg_heap_push(&o->ready[o->p->step[step].engine], step);
 }
 
 /* Transfers as if all cores moved data. */
@@ -122,7 +96,7 @@ static bool order_advance(ordering *o) {
     uint64_t next = NEVER;
     for (int e = 0; e < E; e++) {
         if (o->running[e] == XG_NONE && o->ready[e].n) {
-            uint32_t k = o->running[e] = heap_pop(&o->ready[e]);
+            uint32_t k = o->running[e] = xg_heap_pop(&o->ready[e]);
             o->until[e] = o->now + shared_cycles(o->p->m, &o->p->step[k]);
             o->order[o->n++] = k;
         }
@@ -149,7 +123,7 @@ static void order_steps(xg_arena *a, const xg_pipe *p, uint32_t early, ordering 
     o->now = o->n = 0;
     o->order = xg_newn(a, uint32_t, p->nstep + 1);
     for (int e = 0; e < E; e++) {
-        o->ready[e] = (heap){key, xg_newn(a, uint32_t, p->nstep + 1), 0};
+        o->ready[e] = (xg_heap){key, xg_newn(a, uint32_t, p->nstep + 1), 0};
         o->running[e] = XG_NONE;
     }
     nodes_begin(&o->g, order_ready, o);

@@ -161,8 +161,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     /* The second: "ilp" without groups of several results, whose gain the estimate judges less
      * well. */
-    static const char *const names[] = {"ilp", "ilp, one result a group", "path", "greedy",
-                                        "layer"};
+    static const char *const names[] = {"ilp", "ilp without siblings", "path", "greedy", "layer"};
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;

@@ -9,42 +9,12 @@
  */
 #include "layout/order.h"
 
+#include "base/heap.h"
 #include "isa/tile.h"
 
 #include <string.h>
 
 enum { E = XG_ENGINES_MAX, LONG_CYCLES = 512 };
-
-/* Ready tasks of an engine, the least key on top. */
-typedef struct heap {
-    const uint32_t *key; /* [tasks] */
-    uint32_t *v;
-    uint32_t n;
-} heap;
-
-static bool before(const heap *h, uint32_t a, uint32_t b) {
-    return h->key[a] != h->key[b] ? h->key[a] < h->key[b] : a < b;
-}
-
-static void heap_push(heap *h, uint32_t x) {
-    uint32_t i = h->n++;
-    for (; i && before(h, x, h->v[(i - 1) / 2]); i = (i - 1) / 2) h->v[i] = h->v[(i - 1) / 2];
-    h->v[i] = x;
-}
-
-static uint32_t heap_pop(heap *h) {
-    uint32_t top = h->v[0], x = h->v[--h->n], i = 0;
-    for (;;) {
-        uint32_t k = 2 * i + 1;
-        if (k >= h->n) break;
-        if (k + 1 < h->n && before(h, h->v[k + 1], h->v[k])) k++;
-        if (!before(h, h->v[k], x)) break;
-        h->v[i] = h->v[k];
-        i = k;
-    }
-    h->v[i] = x;
-    return top;
-}
 
 /* ---- cutting
  * ------------------------------------------------------------------------------------------ */
@@ -90,7 +60,7 @@ typedef struct run {
     const xg_task_order *o;
     uint32_t *pending; /* [nodes] */
     uint32_t n;
-    heap ready[E];
+    xg_heap ready[E];
     uint32_t running[E];
     uint64_t until[E], now;
     uint32_t *stack;
@@ -107,7 +77,7 @@ static void release(run *r, uint32_t node) {
             uint32_t to = r->o->to[e];
             if (--r->pending[to]) continue;
             if (to < r->n)
-                heap_push(&r->ready[r->cost[to].engine], to);
+                xg_heap_push(&r->ready[r->cost[to].engine], to);
             else
                 r->stack[depth++] = to;
         }
@@ -120,7 +90,7 @@ static void begin(run *r) {
         if (!r->pending[k]) root[roots++] = k;
     for (uint32_t i = 0; i < roots; i++) {
         if (root[i] < r->n)
-            heap_push(&r->ready[r->cost[root[i]].engine], root[i]);
+            xg_heap_push(&r->ready[r->cost[root[i]].engine], root[i]);
         else
             release(r, root[i]);
     }
@@ -130,7 +100,7 @@ static bool advance(run *r) {
     uint64_t next = UINT64_MAX;
     for (uint32_t e = 0; e < E; e++) {
         if (r->running[e] == XG_NONE && r->ready[e].n) {
-            uint32_t t = heap_pop(&r->ready[e]);
+            uint32_t t = xg_heap_pop(&r->ready[e]);
             r->running[e] = t;
             r->until[e] = r->now + r->cost[t].cycles;
             r->order[r->done++] = t;
@@ -156,7 +126,7 @@ static uint64_t simulate(xg_arena *a, const xg_task_cost *cost, uint32_t n, cons
     r.stack = xg_newn(a, uint32_t, 2 * (size_t)o->nnode + 2);
     r.pending = xg_memdup(a, o->pending, o->nnode * sizeof *o->pending);
     for (uint32_t e = 0; e < E; e++)
-        r.ready[e] = (heap){key, xg_newn(a, uint32_t, n + 1), 0}, r.running[e] = XG_NONE;
+        r.ready[e] = (xg_heap){key, xg_newn(a, uint32_t, n + 1), 0}, r.running[e] = XG_NONE;
     begin(&r);
     while (advance(&r)) {
     }

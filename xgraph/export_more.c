@@ -2,6 +2,8 @@
  * are spelled out. */
 #include "xgraph/export_onnx.h"
 
+#include "xgraph/unary_more.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -114,24 +116,6 @@ static void resize(xg_export *e, const xg_node *n, char *x, char *out) {
 
 static bool same_name(uint16_t op) {
     switch (op) {
-    case XG_OP_Selu:
-    case XG_OP_Celu:
-    case XG_OP_ThresholdedRelu:
-    case XG_OP_Shrink:
-    case XG_OP_Softsign:
-    case XG_OP_Sign:
-    case XG_OP_Round:
-    case XG_OP_Sin:
-    case XG_OP_Cos:
-    case XG_OP_Tan:
-    case XG_OP_Asin:
-    case XG_OP_Acos:
-    case XG_OP_Atan:
-    case XG_OP_Sinh:
-    case XG_OP_Cosh:
-    case XG_OP_Asinh:
-    case XG_OP_Acosh:
-    case XG_OP_Atanh:
     case XG_OP_PRelu:
     case XG_OP_ReduceMin:
     case XG_OP_ReduceProd:
@@ -139,7 +123,7 @@ static bool same_name(uint16_t op) {
     case XG_OP_CumSum:
         return true;
     default:
-        return false;
+        return xg_op_is_unary_more(op);
     }
 }
 

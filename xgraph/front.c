@@ -13,10 +13,6 @@ static xg_status show(const xg_front_options *o, const char *pass, const xg_grap
     return o->dump ? o->dump(o->dump_arg, pass, g) : XG_OK;
 }
 
-static bool wants(xg_switch s, const xg_rqrec *r) {
-    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
-}
-
 static xg_status read_table(xg_arena *a, const char *path, xg_calibration *k) {
     xg_bytes text;
     xg_status st = xg_read_file(a, path, &text);
@@ -71,7 +67,7 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
     xg_rqrec general;
     xg_status st = XG_OK;
     /* a table alone was made without, or says so */
-    if (r->samples && wants(o->quant.equalise, record))
+    if (r->samples && xg_switch_wants(o->quant.equalise, record))
         st = xg_equalise(a, &r->graph, r->samples, &equalised);
     if (st == XG_OK && equalised) st = show(o, "equalise", r->graph);
     r->before = r->graph;

@@ -82,6 +82,10 @@ typedef enum xg_calib_method {
 /* AUTO: equalisation for records with one weight scale a tensor, bias correction wherever there are
  * samples. */
 typedef enum xg_switch { XG_AUTO, XG_ON, XG_OFF } xg_switch;
+/* Of equalisation. */
+static inline bool xg_switch_wants(xg_switch s, const xg_rqrec *r) {
+    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
+}
 typedef struct xg_quant_options {
     xg_calib_method method;
     double percentile; /* 0: 99.99 */

@@ -509,10 +509,6 @@ static xg_status fit_pools(work *w) {
     return st;
 }
 
-static bool wants(xg_switch s, const xg_rqrec *r) {
-    return s == XG_ON || (s == XG_AUTO && !r->per_channel);
-}
-
 static void note_scaled(work *w) {
     for (uint32_t t = 0; t < w->h->tensor.n && w->report; t++) {
         if (!w->eq.divide[t]) continue;
@@ -525,7 +521,8 @@ static void note_scaled(work *w) {
  * tensor. */
 static xg_status equalise(work *w) {
     xg_equaliser_init(&w->eq, w->arena, w->h);
-    if (!w->activations || !w->samples || !wants(w->options->equalise, w->record)) return XG_OK;
+    if (!w->activations || !w->samples || !xg_switch_wants(w->options->equalise, w->record))
+        return XG_OK;
     for (uint32_t i = 0; i < w->h->node.n; i++) {
         w->eq.w[i] = xg_qplan_node(&w->plan, i)->w;
         w->eq.b[i] = xg_qplan_node(&w->plan, i)->b;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "onnx_bytes.h"
 #include "random_net.h"
 #include "xg_test.h"
 
@@ -22,20 +23,6 @@ static xg_graph *compacted(xg_test *t, xg_graph *g) {
     assert_ok(t->c, xg_graph_compact(t->c, g, t->a, &out));
     assert_ok(t->c, xg_graph_verify(t->c, out));
     return out;
-}
-
-static xg_graph *reimport(xg_test *t, const xg_buf *onnx) {
-    char path[] = "test_export_XXXXXX.onnx";
-    int fd = mkstemps(path, 5);
-    assert_true(fd >= 0);
-    close(fd);
-    assert_ok(t->c, xg_write_file(t->c, path, onnx->p, onnx->n));
-    xg_import_options o = {0};
-    xg_graph *g;
-    xg_status st = xg_import_onnx(t->a, path, &o, &g);
-    unlink(path);
-    assert_ok(t->c, st);
-    return g;
 }
 
 static uint32_t find(const xg_graph *g, const char *name) {
@@ -92,7 +79,7 @@ static void a_random_network_comes_back_equal(void **state) {
             continue;
         }
         assert_ok(t->c, st);
-        outputs += compare_runs(t, g, reimport(t, &onnx), seed);
+        outputs += compare_runs(t, g, import_bytes(t, &onnx), seed);
     }
     assert_true(outputs > 100);
     assert_true(refused < 5);
@@ -129,7 +116,7 @@ static void float_definitions_of_integer_operators_are_spelled_out(void **state)
         assert_ok(t->c, xg_graph_infer(t->c, g));
         xg_buf onnx = {.arena = t->a};
         assert_ok(t->c, xg_export_qoperator(t->c, g, false, &onnx));
-        assert_int_equal(compare_runs(t, g, reimport(t, &onnx), 3), 1);
+        assert_int_equal(compare_runs(t, g, import_bytes(t, &onnx), 3), 1);
     }
 }
 
@@ -141,7 +128,7 @@ static void clamps_and_movement_survive(void **state) {
     assert_ok(t->c, xg_graph_infer(t->c, g));
     xg_buf onnx = {.arena = t->a};
     assert_ok(t->c, xg_export_qoperator(t->c, g, true, &onnx));
-    compare_runs(t, g, reimport(t, &onnx), 5);
+    compare_runs(t, g, import_bytes(t, &onnx), 5);
 
     g = one_node(t, XG_OP_Slice, 0, 5, 4, 3);
     static const int64_t starts[4] = {0, 4, 0, 2}, steps[4] = {1, -2, 2, -1},
@@ -152,7 +139,7 @@ static void clamps_and_movement_survive(void **state) {
     assert_ok(t->c, xg_graph_infer(t->c, g));
     onnx = (xg_buf){.arena = t->a};
     assert_ok(t->c, xg_export_qoperator(t->c, g, true, &onnx));
-    compare_runs(t, g, reimport(t, &onnx), 6);
+    compare_runs(t, g, import_bytes(t, &onnx), 6);
 }
 
 static void what_has_no_counterpart_is_refused_by_name(void **state) {

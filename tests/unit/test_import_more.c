@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "onnx_bytes.h"
 #include "onnx_model.h"
 #include "xg_test.h"
 
@@ -494,19 +495,6 @@ static void activations_meet(void **state) {
 }
 
 /* ---- back to ONNX ---- */
-
-static xg_graph *import_bytes(xg_test *t, const xg_buf *onnx) {
-    char path[] = "xgc-test-XXXXXX.onnx";
-    int fd = mkstemps(path, 5);
-    assert_true(fd >= 0);
-    assert_true(write(fd, onnx->p, onnx->n) == (ssize_t)onnx->n);
-    close(fd);
-    const xg_import_options on = {.external_data = true};
-    xg_graph *g;
-    assert_ok(t->c, xg_import_onnx(t->a, path, &on, &g));
-    unlink(path);
-    return g;
-}
 
 /* One operator on x [1,2,3,4]; the exported model means the same. */
 static void exports_mean_the_same(void **state) {

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "float_net.h"
+#include "onnx_bytes.h"
 #include "onnx_model.h"
 #include "xg_test.h"
 
@@ -370,16 +371,7 @@ static void names_that_mean_nothing_are_refused(void **state) {
 /* ---- through ONNX ---- */
 
 static xg_graph *reimport(xg_test *t, const xg_buf *onnx) {
-    char path[] = "test_wide_XXXXXX.onnx";
-    int fd = mkstemps(path, 5);
-    assert_true(fd >= 0);
-    close(fd);
-    assert_ok(t->c, xg_write_file(t->c, path, onnx->p, onnx->n));
-    xg_import_options o = {0};
-    xg_graph *g;
-    xg_status st = xg_import_onnx(t->a, path, &o, &g);
-    unlink(path);
-    assert_ok(t->c, st);
+    xg_graph *g = import_bytes(t, onnx);
     assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
     return g;
 }
