@@ -11,7 +11,7 @@
  * memory can take the data; what one cannot use goes to the others (water filling). Shares are in
  * 1/65536 of the DDR's time, so that all arithmetic is exact and equal on every host. */
 
-enum { E = XG_ENGINES_MAX, ONE = 1 << 16 };
+enum { E = XG_ENGINES_MAX };
 #define NEVER UINT64_MAX
 
 typedef enum phase { IDLE, BUSY, SETUP, MOVE, POST } phase;
@@ -55,8 +55,9 @@ typedef struct sim {
     uint64_t now;
     uint64_t moved_to; /* transfers have been advanced to here */
     uint32_t movers;
-    uint32_t *mover;  /* core * E + engine of transfers, ascending */
-    uint32_t *offset; /* first span of a core */
+    uint32_t *mover;      /* core * E + engine of transfers, ascending */
+    uint64_t *cap, *rate; /* [movers] */
+    uint32_t *offset;     /* first span of a core */
 } sim;
 
 static void push_time(xg_arena *a, times *q, uint64_t t) {
@@ -82,27 +83,10 @@ static engine *mover_at(sim *k, uint32_t i) {
     return &k->core[k->mover[i] / E].engine[k->mover[i] % E];
 }
 
-/* Water filling: shares of all transfers from their caps. */
 static void share(sim *k) {
-    uint64_t left = ONE;
-    uint32_t open = k->movers;
-    for (uint32_t i = 0; i < k->movers; i++) mover_at(k, i)->rate = 0;
-    while (open) {
-        uint64_t fair = left / open;
-        uint32_t closed = 0;
-        for (uint32_t i = 0; i < k->movers; i++) {
-            engine *g = mover_at(k, i);
-            if (g->rate || g->cap > fair) continue;
-            g->rate = g->cap, left -= g->cap, closed++;
-        }
-        open -= closed;
-        if (closed) continue;
-        for (uint32_t i = 0; i < k->movers; i++) {
-            engine *g = mover_at(k, i);
-            if (!g->rate) g->rate = fair ? fair : 1;
-        }
-        break;
-    }
+    for (uint32_t i = 0; i < k->movers; i++) k->cap[i] = mover_at(k, i)->cap;
+    xg_time_share(k->cap, k->movers, k->rate);
+    for (uint32_t i = 0; i < k->movers; i++) mover_at(k, i)->rate = k->rate[i];
 }
 
 static void advance(sim *k) {
@@ -127,9 +111,7 @@ static void begin_move(sim *k, uint32_t c, uint32_t e) {
     if (alone == 0) alone = 1;
     g->phase = MOVE, g->until = k->now + alone;
     g->left = xg_time_ddr_x65536(k->m, g->cost.ddr_bytes, g->cost.ddr_bursts);
-    g->cap = (g->left + alone - 1) / alone;
-    if (g->cap == 0) g->cap = 1;
-    if (g->cap > ONE) g->cap = ONE;
+    g->cap = xg_time_cap(g->left, alone);
     advance(k);
     uint32_t id = c * E + e, i = k->movers++;
     for (; i > 0 && k->mover[i - 1] > id; i--) k->mover[i] = k->mover[i - 1];
@@ -308,6 +290,8 @@ static void prepare(sim *k, xg_arena *a, bool keep_spans) {
     k->token = xg_newn(k->arena, times, (size_t)n * E * E);
     k->signal = xg_newn(k->arena, times, n);
     k->mover = xg_newn(k->arena, uint32_t, (size_t)n * E);
+    k->cap = xg_newn(k->arena, uint64_t, (size_t)n * E);
+    k->rate = xg_newn(k->arena, uint64_t, (size_t)n * E);
     k->offset = xg_newn(k->arena, uint32_t, n);
     for (uint32_t c = 0; c < n; c++) {
         k->core[c].dispatched = xg_newn(k->arena, uint64_t, k->seg->core[c].n);

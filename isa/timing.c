@@ -78,3 +78,27 @@ uint64_t xg_time_transfer(const xg_machine *m, uint32_t start, uint64_t runs, ui
     uint64_t banks = xg_time_words(m, words);
     return start + m->ddr.latency + (banks > move ? banks : move);
 }
+
+uint64_t xg_time_cap(uint64_t ddr_x65536, uint64_t alone) {
+    uint64_t cap = (ddr_x65536 + alone - 1) / alone;
+    return cap < 1 ? 1 : cap > XG_TIME_ONE ? XG_TIME_ONE : cap;
+}
+
+void xg_time_share(const uint64_t *cap, uint32_t n, uint64_t *rate) {
+    uint64_t left = XG_TIME_ONE;
+    uint32_t open = n;
+    for (uint32_t i = 0; i < n; i++) rate[i] = 0;
+    while (open) {
+        uint64_t fair = left / open;
+        uint32_t closed = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (rate[i] || cap[i] > fair) continue;
+            rate[i] = cap[i], left -= cap[i], closed++;
+        }
+        open -= closed;
+        if (closed) continue;
+        for (uint32_t i = 0; i < n; i++)
+            if (!rate[i]) rate[i] = fair ? fair : 1;
+        break;
+    }
+}

@@ -33,4 +33,11 @@ uint32_t xg_time_conflict(uint32_t pp, uint32_t rows, uint32_t sh, uint32_t il);
 /* Bursts that a run of run_bytes is split into. */
 uint64_t xg_time_bursts(const xg_machine *m, uint64_t runs, uint64_t run_bytes);
 
+/* Transfers that move at the same time share the DDR; all of it is XG_TIME_ONE. The largest share
+ * that one can use: its own need of the DDR over the cycles that it moves alone. */
+enum { XG_TIME_ONE = 1 << 16 };
+uint64_t xg_time_cap(uint64_t ddr_x65536, uint64_t alone);
+/* Water filling: equal shares, none larger than cap[n], what one cannot use goes to the others. */
+void xg_time_share(const uint64_t *cap, uint32_t n, uint64_t *rate);
+
 #endif

@@ -576,22 +576,23 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
     return XG_INTERNAL;
 }
 
-/* Cycles of a transfer when all cores move data. */
-static uint64_t shared_cycles(const xg_machine *m, const xg_cost *c) {
-    uint64_t ddr = xg_time_ddr_x65536(m, c->ddr_bytes, c->ddr_bursts) * m->cores >> 16;
-    return (uint64_t)xg_max((int64_t)c->cycles, (int64_t)(c->ddr_setup + ddr));
-}
-
 /* What the emitted instructions cost. */
-static xg_task_cost cost_of(const emitter *e, xg_regs *regs) {
+static xg_task_cost cost_of(const emitter *e, xg_regs *regs, const xg_task *t) {
     const xg_family *f = e->m->family;
-    xg_task_cost sum = {0};
+    xg_task_cost sum = {.ninst = e->inst.n ? e->inst.n : 1,
+                        .await = t->kind == XG_TASK_AWAIT ? t->i0 : 0,
+                        .signal = t->kind == XG_TASK_SIGNAL};
     for (uint32_t i = 0; i < e->inst.n; i++) {
         xg_cost c;
         xg_regs_track(f, regs, &e->inst.v[i]);
         f->cost(e->m, regs, &e->inst.v[i], &c);
         sum.engine = f->inst[e->inst.v[i].op].engine;
-        sum.cycles += c.ddr_bytes ? shared_cycles(e->m, &c) : c.cycles;
+        uint64_t ddr = xg_time_ddr_x65536(e->m, c.ddr_bytes, c.ddr_bursts);
+        sum.alone += c.cycles;
+        sum.setup += c.ddr_bytes ? c.ddr_setup : 0;
+        sum.ddr_x65536 += ddr;
+        uint64_t shared = c.ddr_bytes ? c.ddr_setup + (ddr * e->m->cores >> 16) : 0;
+        sum.cycles += shared > c.cycles ? shared : c.cycles;
     }
     return sum;
 }
@@ -604,7 +605,7 @@ xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t fir
     for (uint32_t i = first; i < core->task.n; i++) {
         xg_status st = emit_task(e, &core->task.v[i]);
         if (st != XG_OK) return st;
-        cost[i - first] = cost_of(e, regs);
+        cost[i - first] = cost_of(e, regs, &core->task.v[i]);
         e->inst.n = 0;
     }
     return XG_OK;

@@ -22,11 +22,15 @@ static inline uint32_t xg_order_close(uint32_t ntask, uint32_t buffer) {
     return ntask + 2 * buffer + 1;
 }
 
-/* emit.c: engine and cycles of each task's instructions, for the tasks from number `first` on;
- * cores that move data at the same time get equal parts of the DDR. */
+/* emit.c: engine and cycles of each task's instructions, for the tasks from number `first` on. */
 typedef struct xg_task_cost {
-    uint64_t cycles;
+    uint64_t cycles; /* busy; of transfers as if all cores moved data, each with its equal part */
+    uint64_t alone;  /* busy, with the DDR for itself */
+    uint64_t setup, ddr_x65536; /* transfers: cycles before the first byte; 1/65536 of the DDR's */
+    uint32_t ninst;             /* at least 1 */
+    uint32_t await;             /* AWAIT: signals of every core */
     uint8_t engine;
+    bool signal; /* is a SIGNAL */
 } xg_task_cost;
 XG_MUST_USE xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t first,
                                     xg_arena *a, xg_task_cost *cost);

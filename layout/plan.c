@@ -2,8 +2,8 @@
  * of its buffers. A group whose buffers do not fit gets smaller tiles until they do. */
 #include "layout/plan_types.h"
 
-#include "fusion/forecast.h"
 #include "isa/tile.h"
+#include "layout/clock.h"
 
 #include <string.h>
 
@@ -439,7 +439,7 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
         xg_status st = make_once(p, refine, &victim, &apart);
         *out = p;
         if (st == XG_OK) st = xg_order_tasks(p);
-        if (st == XG_OK) (void)xg_forecast(m, mine);
+        if (st == XG_OK) st = xg_forecast(p);
         if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
         if (apart != XG_NONE) {
             take_apart(p, sel, apart);
