@@ -56,8 +56,41 @@ static const text_option text_options[] = {
     {"std", offsetof(xgc_model_options, image_std)},
 };
 
+/* Options that may be given several times. */
+typedef struct {
+    const char *key;
+    size_t list, count;
+} list_option;
+#define LIST(key, list)                                                                            \
+    { key, offsetof(xgc_model_options, list), offsetof(xgc_model_options, n##list) }
+static const list_option list_options[] = {
+    LIST("shape", shape),
+    LIST("cut", cut),
+    LIST("keep-float", keep_float),
+    LIST("keep-int16", keep_int16),
+};
+#undef LIST
+enum { LISTS = XG_COUNT(list_options) };
+
+static const char *const **list_at(xgc_model_options *o, const list_option *l) {
+    return (const char *const **)((char *)o + l->list);
+}
+
+static size_t *count_at(xgc_model_options *o, const list_option *l) {
+    return (size_t *)((char *)o + l->count);
+}
+
 static const char **text_at(xgc_model_options *o, const text_option *t) {
     return (const char **)((char *)o + t->at);
+}
+
+static void put_lists(const xgc_model_options *o, xg_buf *b) {
+    xgc_model_options copy = *o;
+    for (size_t k = 0; k < LISTS; k++)
+        for (size_t i = 0; i < *count_at(&copy, &list_options[k]); i++) {
+            xg_putf(b, " %s=", list_options[k].key);
+            put_value(b, (*list_at(&copy, &list_options[k]))[i]);
+        }
 }
 
 static void put_texts(const xgc_model_options *o, xg_buf *b) {
@@ -68,14 +101,6 @@ static void put_texts(const xgc_model_options *o, xg_buf *b) {
         xg_putf(b, " %s=", text_options[i].key);
         put_value(b, value);
     }
-    for (size_t i = 0; i < o->nkeep_float; i++) {
-        xg_puts(b, " keep-float=");
-        put_value(b, o->keep_float[i]);
-    }
-    for (size_t i = 0; i < o->nkeep_int16; i++) {
-        xg_puts(b, " keep-int16=");
-        put_value(b, o->keep_int16[i]);
-    }
     if (o->image_crop) xg_puts(b, " crop");
     if (o->image_bgr) xg_puts(b, " bgr");
 }
@@ -84,10 +109,7 @@ static xg_status record(xg_arena *a, const xgc_model_options *o, const char **ou
     xg_buf b = {.arena = a};
     xg_status st = XG_OK;
     if (o->batch > 0) xg_putf(&b, " batch=%" PRId64, o->batch);
-    for (size_t i = 0; i < o->nshape; i++) {
-        xg_puts(&b, " shape=");
-        put_value(&b, o->shape[i]);
-    }
+    put_lists(o, &b);
     if (o->random_weights) xg_puts(&b, " random-weights");
     put_texts(o, &b);
     if (o->calibration_table) st = put_file(a, "calib-table", o->calibration_table, &b);
@@ -100,10 +122,23 @@ static xg_status record(xg_arena *a, const xgc_model_options *o, const char **ou
     return st;
 }
 
+/* The values that a record gives, by list. */
 typedef struct {
-    const char **shape, **keep_float, **keep_int16;
-    size_t nshape, nkeep_float, nkeep_int16;
+    const char **v[LISTS];
+    size_t n[LISTS];
 } lists;
+
+/* True when the word is one of the lists; the caller's own list beats it. */
+static bool take_item(xg_arena *a, xgc_model_options *o, lists *s, const char *word,
+                      const char *value) {
+    for (size_t k = 0; k < LISTS && value; k++) {
+        if (strcmp(word, list_options[k].key)) continue;
+        if (!*count_at(o, &list_options[k]))
+            s->v[k][s->n[k]++] = value_text(a, value, strlen(value));
+        return true;
+    }
+    return false;
+}
 
 /* True when the word is one of the text options, which the caller's own value beats. */
 static bool take_text(xg_arena *a, xgc_model_options *o, const char *word, const char *value) {
@@ -119,21 +154,15 @@ static bool take_text(xg_arena *a, xgc_model_options *o, const char *word, const
 static xg_status take_word(xg_arena *a, xgc_model_options *o, lists *s, const char *w, size_t n) {
     char *word = xg_strndup(a, w, n), *value = strchr(word, '=');
     if (value) *value++ = 0;
-    if (take_text(a, o, word, value)) return XG_OK;
+    if (take_text(a, o, word, value) || take_item(a, o, s, word, value)) return XG_OK;
     if (!strcmp(word, "batch") && value && o->batch == 0)
         o->batch = strtoll(value, NULL, 10);
-    else if (!strcmp(word, "shape") && value && o->nshape == 0)
-        s->shape[s->nshape++] = value_text(a, value, strlen(value));
     else if (!strcmp(word, "random-weights"))
         o->random_weights = true;
     else if (!strcmp(word, "crop"))
         o->image_crop = true;
     else if (!strcmp(word, "bgr"))
         o->image_bgr = true;
-    else if (!strcmp(word, "keep-float") && value && o->nkeep_float == 0)
-        s->keep_float[s->nkeep_float++] = value_text(a, value, strlen(value));
-    else if (!strcmp(word, "keep-int16") && value && o->nkeep_int16 == 0)
-        s->keep_int16[s->nkeep_int16++] = value_text(a, value, strlen(value));
     else if ((!strcmp(word, "calib") || !strcmp(word, "calib-table")) && value && !o->calibration &&
              !o->calibration_table) {
         if (strcmp(word, "calib") || !is_random(value))
@@ -150,9 +179,8 @@ static xg_status take_word(xg_arena *a, xgc_model_options *o, lists *s, const ch
 static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
     const char *p = o->recorded ? o->recorded : "";
     size_t most = strlen(p) / 2 + 1;
-    lists s = {.shape = xg_newn(a, const char *, most),
-               .keep_float = xg_newn(a, const char *, most),
-               .keep_int16 = xg_newn(a, const char *, most)};
+    lists s = {0};
+    for (size_t k = 0; k < LISTS; k++) s.v[k] = xg_newn(a, const char *, most);
     while (*p) {
         size_t n = strcspn(p, " ");
         xg_status st = n ? take_word(a, o, &s, p, n) : XG_OK;
@@ -160,17 +188,10 @@ static xg_status apply_record(xg_arena *a, xgc_model_options *o) {
         p += n;
         p += strspn(p, " ");
     }
-    if (s.nshape) {
-        o->shape = s.shape;
-        o->nshape = s.nshape;
-    }
-    if (s.nkeep_float) {
-        o->keep_float = s.keep_float;
-        o->nkeep_float = s.nkeep_float;
-    }
-    if (s.nkeep_int16) {
-        o->keep_int16 = s.keep_int16;
-        o->nkeep_int16 = s.nkeep_int16;
+    for (size_t k = 0; k < LISTS; k++) {
+        if (!s.n[k]) continue;
+        *list_at(o, &list_options[k]) = s.v[k];
+        *count_at(o, &list_options[k]) = s.n[k];
     }
     return XG_OK;
 }

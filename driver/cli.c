@@ -89,6 +89,8 @@ xgc_model_options model_options(const cli *c) {
     return (xgc_model_options){
         .shape = c->o.shape.v,
         .nshape = c->o.shape.n,
+        .cut = c->o.cut.v,
+        .ncut = c->o.cut.n,
         .batch = c->o.batch > INT32_MAX ? INT32_MAX : (int64_t)c->o.batch,
         .calibration = c->o.calib,
         .calibration_table = c->o.calib_table,

@@ -59,6 +59,8 @@ xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_opti
     *f = (xg_front_options){
         .import = {.shape = o->shape,
                    .nshape = (uint32_t)o->nshape,
+                   .cut = o->cut,
+                   .ncut = (uint32_t)o->ncut,
                    .batch = o->batch,
                    .external_data = !o->no_external_data},
         .calibration_path = o->calibration_table,
@@ -71,7 +73,7 @@ xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_opti
     f->quant.nkeep_float = (uint32_t)o->nkeep_float;
     f->quant.keep_int16 = o->keep_int16;
     f->quant.nkeep_int16 = (uint32_t)o->nkeep_int16;
-    bool many = o->nshape > UINT32_MAX || o->nkeep_float > UINT32_MAX;
+    bool many = o->nshape > UINT32_MAX || o->ncut > UINT32_MAX || o->nkeep_float > UINT32_MAX;
     if (many || o->nkeep_int16 > UINT32_MAX || o->batch < 0)
         return xg_error(c, XG_USAGE, "", "the batch must be 1 or more, found %lld",
                         (long long)o->batch);

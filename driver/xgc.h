@@ -144,6 +144,9 @@ XGC_CHECKED xgc_status xgc_operators(xgc *x, const char *form, xgc_blob *out);
 typedef struct xgc_model_options {
     const char *const *shape; /* "input=1x3x224x224", for symbolic dimensions */
     size_t nshape;
+    const char *const *cut; /* tensors that become the outputs in place of the model's own; what
+                               leads only elsewhere is left out */
+    size_t ncut;
     int64_t batch;           /* for a symbolic first dimension; 0 = 1 */
     const char *calibration; /* inputs to quantise a float model with, or to fit a quantised one
                                 to a machine: .npy, .npz, .pb, .raw, .png, .jpg, a folder of

@@ -104,6 +104,8 @@ xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o
                         const xg_rqrec *record, xg_front_result *r, xg_quant_report *report) {
     xg_ctx *c = xg_arena_ctx(a);
     *r = (xg_front_result){0};
+    if (ends_with(path, ".xg") && o->import.ncut)
+        return xg_error(c, XG_USAGE, path, "--cut is for ONNX models");
     xg_status st = ends_with(path, ".xg") ? xg_graph_read(a, path, &r->graph)
                                           : xg_import_onnx(a, path, &o->import, &r->graph);
     if (st == XG_OK)

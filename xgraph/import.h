@@ -10,7 +10,10 @@
 typedef struct xg_import_options {
     const char *const *shape; /* "name=1x3x224x224" */
     uint32_t nshape;
-    int64_t batch;      /* > 0: value for a symbolic first dimension (default 1) */
+    int64_t batch;          /* > 0: value for a symbolic first dimension (default 1) */
+    const char *const *cut; /* tensors that become the outputs, in place of the model's own; nodes
+                               that none of them needs are left out, whatever they are */
+    uint32_t ncut;
     bool external_data; /* follow external data inside the model's folder (default on from the
                            command line) */
 } xg_import_options;

@@ -25,7 +25,7 @@ const xg_onnx_op xg_onnx_ops[] = {
     {NULL, NULL, 0, NULL},
 };
 
-enum { OPSET_MIN = 7, OPSET_MAX = 21 };
+enum { OPSET_MIN = 7, OPSET_MAX = 25 };
 
 static const char *text(const char *s) {
     return s ? s : "";
@@ -356,6 +356,54 @@ static xg_status sort_nodes(xg_onnx *x, const Xgonnx__Graph *g, uint32_t **order
     return XG_OK;
 }
 
+/* ---- a part of the model ---- */
+
+/* Keeps the nodes that the outputs need; before anything else looks at them. */
+static xg_status keep_needed(xg_onnx *x, Xgonnx__Graph *g) {
+    xg_map maker = {.arena = x->a};
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            xg_map_set(&maker, g->node[i]->output[k], (uint32_t)i);
+    bool *needed = xg_newn(x->a, bool, g->n_node);
+    XG_VEC(uint32_t) open = {0};
+    for (size_t i = 0; i < g->n_output; i++) {
+        uint32_t n = xg_map_get(&maker, g->output[i]->name);
+        if (n == XG_NONE)
+            return xg_error(x->c, XG_USAGE, x->file->path, "--cut %s: no node makes this tensor",
+                            g->output[i]->name);
+        xg_push(x->a, &open, n);
+    }
+    while (open.n) {
+        uint32_t n = open.v[--open.n];
+        if (needed[n]) continue;
+        needed[n] = true;
+        for (size_t k = 0; k < g->node[n]->n_input; k++) {
+            uint32_t m = *g->node[n]->input[k] ? xg_map_get(&maker, g->node[n]->input[k]) : XG_NONE;
+            if (m != XG_NONE && !needed[m]) xg_push(x->a, &open, m);
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < g->n_node; i++)
+        if (needed[i]) g->node[kept++] = g->node[i];
+    g->n_node = kept;
+    return XG_OK;
+}
+
+/* The tensors asked for become the graph's outputs. */
+static xg_status cut(xg_onnx *x, Xgonnx__Graph *g) {
+    uint32_t n = x->o ? x->o->ncut : 0;
+    if (!n) return XG_OK;
+    g->output = xg_newn(x->a, Xgonnx__ValueInfo *, n);
+    g->n_output = n;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!*x->o->cut[i]) return xg_error(x->c, XG_USAGE, "", "--cut wants a tensor's name");
+        g->output[i] = xg_new(x->a, Xgonnx__ValueInfo);
+        xgonnx__value_info__init(g->output[i]);
+        g->output[i]->name = xg_strdup(x->a, x->o->cut[i]);
+    }
+    return keep_needed(x, g);
+}
+
 /* ---- converting ---- */
 
 static void enter_node(xg_onnx *x, const Xgonnx__Node *n) {
@@ -434,9 +482,12 @@ static bool list_unknown(xg_onnx *x, const Xgonnx__Graph *g) {
         const Xgonnx__Node *n = g->node[i];
         if (find_row(n)) continue;
         enter_node(x, n);
+        const char *hint = "";
+        if (!any && n->n_input && *n->input[0])
+            hint = xg_strf(x->a, " (--cut '%s' compiles the part before it)", n->input[0]);
         any = true;
-        xg_ox_refuse(x, "operator %s%s%s is not supported", domain_of(n), *domain_of(n) ? "." : "",
-                     text(n->op_type));
+        xg_ox_refuse(x, "operator %s%s%s is not supported%s", domain_of(n),
+                     *domain_of(n) ? "." : "", text(n->op_type), hint);
     }
     return any;
 }
@@ -474,8 +525,9 @@ static xg_status read_opsets(xg_onnx *x) {
 }
 
 static xg_status import(xg_onnx *x) {
-    const Xgonnx__Graph *g = x->file->model->graph;
+    Xgonnx__Graph *g = x->file->model->graph;
     xg_status st = read_opsets(x);
+    if (!st) st = cut(x, g);
     if (!st) st = bind_initialisers(x, g);
     for (size_t i = 0; !st && i < g->n_input; i++) st = bind_input(x, g->input[i]);
     if (!st) st = check_shape_options(x);

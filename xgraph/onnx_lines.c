@@ -251,6 +251,28 @@ xg_status xg_ox_layer_norm(xg_onnx *x, int arg) {
     return st;
 }
 
+/* x / sqrt(mean(x * x) + epsilon) * scale, over the axes from `axis` on (ONNX, opset 23). */
+xg_status xg_ox_rms_norm(xg_onnx *x, int arg) {
+    (void)arg;
+    uint32_t in = xg_ox_in(x, 0), rank = xg_ox_tensor(x, in)->rank, first;
+    uint32_t v = xg_ox_temp(x, 0, "square"), sum, y = xg_ox_temp(x, 0, "normal");
+    float epsilon = xg_ox_float(x, "epsilon", 1e-5f);
+    if (!(epsilon >= 0)) return xg_ox_bad(x, "epsilon is %g", (double)epsilon);
+    axes a = {.keep = true};
+    xg_status st = need_f32(x, in);
+    if (!st) st = xg_ox_axis(x, xg_ox_int(x, "axis", -1), rank, &first);
+    if (st) return st;
+    for (uint32_t i = first; i < rank; i++) a.list[a.n++] = i;
+    st = combine(x, XG_OP_Mul, in, in, v);
+    if (!st) st = reduce_kept(x, XG_OP_ReduceMean, &a, &v, "mean");
+    sum = xg_ox_temp(x, 0, "moment");
+    if (!st) st = combine(x, XG_OP_Add, v, xg_ox_scalar(x, epsilon), sum);
+    v = sum;
+    if (!st) st = apply(x, XG_OP_Sqrt, &v, "root");
+    if (!st) st = combine(x, XG_OP_Div, in, v, y);
+    return st ? st : combine(x, XG_OP_Mul, y, xg_ox_in(x, 1), xg_ox_out(x, 0));
+}
+
 /* A vector of one value for each channel, as [C,1,1..] for values [N,C,..]. */
 static xg_status per_channel(xg_onnx *x, uint32_t i, int64_t channels, uint32_t rank,
                              uint32_t *out) {

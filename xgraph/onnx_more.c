@@ -45,6 +45,21 @@ xg_status xg_ox_unary_more(xg_onnx *x, int op) {
     return xg_ox_done(x, n);
 }
 
+/* x * Sigmoid(alpha * x) */
+xg_status xg_ox_swish(xg_onnx *x, int quick) {
+    uint32_t in = xg_ox_in(x, 0), t[2] = {in, XG_NONE};
+    float alpha = xg_ox_float(x, "alpha", quick ? 1.702f : 1.0f);
+    xg_status st = need_f32(x, in);
+    if (st) return st;
+    if (alpha == 1) return xg_ox_simple(x, XG_OP_Silu, &in, 1, xg_ox_out(x, 0));
+    t[1] = xg_ox_scalar(x, alpha);
+    uint32_t scaled = xg_ox_temp(x, 0, "scaled"), gate = xg_ox_temp(x, 0, "gate");
+    st = xg_ox_simple(x, XG_OP_Mul, t, 2, scaled);
+    if (!st) st = xg_ox_simple(x, XG_OP_Sigmoid, &scaled, 1, gate);
+    t[1] = gate;
+    return st ? st : xg_ox_simple(x, XG_OP_Mul, t, 2, xg_ox_out(x, 0));
+}
+
 /* One slope for all elements is a LeakyRelu. */
 xg_status xg_ox_prelu(xg_onnx *x, int arg) {
     (void)arg;

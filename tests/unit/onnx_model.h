@@ -170,13 +170,16 @@ static inline void m_write(model *m, char *path) {
 }
 
 /* Imports the model; its status, diagnostics in the test's context. */
-static inline xg_status m_import(model *m, xg_graph **g) {
+static inline xg_status m_import_with(model *m, const xg_import_options *o, xg_graph **g) {
     char path[] = "xgc-test-XXXXXX.onnx";
     m_write(m, path);
-    const xg_import_options on = {.external_data = true};
-    xg_status st = xg_import_onnx(m->t->a, path, &on, g);
+    xg_status st = xg_import_onnx(m->t->a, path, o, g);
     unlink(path);
     return st;
+}
+
+static inline xg_status m_import(model *m, xg_graph **g) {
+    return m_import_with(m, &(xg_import_options){.external_data = true}, g);
 }
 
 #endif

@@ -397,6 +397,43 @@ static void long_sums_are_refused(void **state) {
     }
 }
 
+/* ---- a part of a model ---- */
+
+/* Cut before an operator that nobody supports; the tensor in the middle is an output too. */
+static void cut_models(void **state) {
+    xg_test *t = *state;
+    model m = model_new(state, 13);
+    xg_graph *g;
+    m_input(&m, "x", ONNX_F32, DIMS(1, 6));
+    m_node(&m, "Relu", "x", "a");
+    m_node(&m, "Sigmoid", "a", "b");
+    m_node(&m, "Tanh", "x", "c");
+    m_node(&m, "NonMaxSuppression", "b,c", "d");
+    m_output(&m, "d");
+    assert_status(t->c, m_import(&m, &g), XG_UNSUPPORTED);
+    assert_said(t->c, "--cut");
+    const char *middle[] = {"b", "a"};
+    assert_ok(t->c, m_import_with(&m, &(xg_import_options){.cut = middle, .ncut = 2}, &g));
+    assert_int_equal(g->node.n, 2);
+    assert_int_equal(g->output.n, 2);
+    assert_string_equal(xg_tensorp(g, g->output.v[0])->name, "b");
+    assert_string_equal(xg_tensorp(g, g->output.v[1])->name, "a");
+    static const struct {
+        const char *cut[2];
+        uint32_t n;
+        xg_status st;
+        const char *said;
+    } bad[] = {{{"nothing"}, 1, XG_USAGE, "no node makes"},
+               {{"x"}, 1, XG_USAGE, "no node makes"},
+               {{""}, 1, XG_USAGE, "name"},
+               {{"a", "a"}, 2, XG_INPUT, "two graph outputs"}};
+    for (size_t i = 0; i < XG_COUNT(bad); i++) {
+        const xg_import_options o = {.cut = bad[i].cut, .ncut = bad[i].n};
+        assert_status(t->c, m_import_with(&m, &o, &g), bad[i].st);
+        assert_said(t->c, bad[i].said);
+    }
+}
+
 /* ---- activations ---- */
 
 /* Nodes "op in out", in order; constants are named by their value. */
@@ -787,6 +824,7 @@ int main(void) {
         TEST(resize_int),
         TEST(convinteger_static),
         TEST(dynamic_is_left_out),
+        TEST(cut_models),
         TEST(long_sums_are_refused),
         TEST(activations_meet),
         TEST(exports_mean_the_same),

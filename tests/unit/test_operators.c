@@ -139,6 +139,8 @@ static const row rows[] = {
     {"Tanh", "Tanh a -> y", 8, ACCEL, MAP},
     {"HardSigmoid", "HardSigmoid a alpha=0.25 -> y", 8, ACCEL, MAP},
     {"HardSwish", "HardSwish a -> y", 8, ACCEL, MAP},
+    {"Swish", "Swish a -> y", 8, ACCEL, MAP},
+    {"Swish with a slope", "Swish a alpha=1.7 -> y", 8, ACCEL, MAP},
     {"SiLU", "Sigmoid a => t ; Mul a t -> y", 8, ACCEL, MAP},
     {"GELU",
      "Div a s(1.4142135) => t ; Erf t => u ; Add u s(1.0) => v ; Mul a v => w ; Mul w s(0.5) -> y",
@@ -180,6 +182,7 @@ static const row rows[] = {
     {"Softmax", "Softmax a axis=1 -> y", 8, HOST, MAP},
     {"InstanceNormalization", "InstanceNormalization a f(8) f(8) -> y", 8, HOST, MAP},
     {"LayerNormalization", "LayerNormalization a f(12) f(12) -> y", 8, HOST, MAP},
+    {"RMSNormalization", "RMSNormalization a f(12) -> y", 8, HOST, MAP},
     {"GroupNormalization", "GroupNormalization a f(2) f(2) num_groups=2 -> y", 8, HOST, MAP},
     {"BatchNormalization", "BatchNormalization a p(8) f(8) f(8) p(8) -> y", 8, ACCEL, MAP},
     /* chains of shapes */
@@ -217,6 +220,7 @@ static void build(model *m, const row *r, bool qdq) {
 /* Operator sets: the attributes in the texts are those of 11, or of the first set that has the
  * operator, or of the last one that has it. */
 static int64_t opset_of(const row *r) {
+    if (strstr(r->text, "Swish a ") == r->text || strstr(r->text, "RMSNorm")) return 24;
     if (strstr(r->text, "GroupNorm")) return 18;
     if (strstr(r->text, "LayerNorm")) return 17;
     if (strstr(r->text, "HardSwish")) return 14;
