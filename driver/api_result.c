@@ -110,7 +110,7 @@ static void describe_groups(xg_arena *a, const xg_selection *s, xg_report_option
     xg_report_group *g = xg_newn(a, xg_report_group, s->group.n);
     for (uint32_t i = 0; i < s->group.n; i++)
         g[i] = (xg_report_group){s->group.v[i].nnode, s->group.v[i].node, s->group.v[i].host_reason,
-                                 s->group.v[i].cost_cycles, s->group.v[i].span_cycles};
+                                 s->group.v[i].cost_cycles};
     o->graph = s->graph;
     o->group = g;
     o->ngroup = s->group.n;

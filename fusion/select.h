@@ -33,7 +33,6 @@ typedef struct xg_group {
     const char *host_reason; /* why it is on the host; NULL on the accelerator */
     xg_strategy strategy;
     uint64_t cost_cycles; /* predicted */
-    uint64_t span_cycles; /* predicted: from the start of its first computation to its finish */
     uint32_t line;        /* of the .sel file that it was read from; 0: of none */
 } xg_group;
 

@@ -223,7 +223,8 @@ uint64_t xg_clock_run(xg_arena *a, const xg_machine *m, const xg_clock_core *in,
             moved = false;
             for (uint32_t i = 0; i < ncore; i++) {
                 dispatch(&r, &r.core[i]);
-                for (int e = 0; e < E; e++) moved |= run_engine(&r, &r.core[i], &r.core[i].engine[e]);
+                for (int e = 0; e < E; e++)
+                    moved |= run_engine(&r, &r.core[i], &r.core[i].engine[e]);
             }
         }
         uint64_t next = next_event(&r);

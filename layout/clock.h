@@ -1,8 +1,8 @@
 /* Ordered tasks of all cores -> when each starts and finishes: the cost model's clock.
  *
- * The rules are those of the cycle simulator (isa/TIMING.md: queues, dispatch, the DDR shared by what
- * moves at the same time, SIGNAL and AWAIT), with one event a task instead of one an instruction, and
- * with what tasks touch (depend.c) in the place of tokens.
+ * The rules are those of the cycle simulator (isa/TIMING.md: queues, dispatch, the DDR shared by
+ * what moves at the same time, SIGNAL and AWAIT), with one event a task instead of one an
+ * instruction, and with what tasks touch (depend.c) in the place of tokens.
  */
 #ifndef XG_CLOCK_H
 #define XG_CLOCK_H
@@ -21,10 +21,8 @@ typedef struct xg_clock_core {
  * other in a circle, and those behind them, do not run. Start and finish are the caller's. */
 uint64_t xg_clock_run(xg_arena *a, const xg_machine *m, const xg_clock_core *core, uint32_t ncore);
 
-/* forecast.c: sets cost_cycles of every accelerator group of the plan's selection: the cycles from
- * the finish of the group that finishes before it to its own, in one run of each segment; their sum
- * is the plan's. And span_cycles: those from the start of its first computation to its finish;
- * groups that run side by side have spans that overlap. Groups on the host get 0. */
+/* forecast.c: sets cost_cycles of every group of the plan's selection: what is booked to it
+ * (isa/book.h) of one run of each segment. Their sum is the plan's. Groups on the host get 0. */
 XG_MUST_USE xg_status xg_forecast(const xg_plan *p);
 
 #endif

@@ -1,40 +1,26 @@
 /* A plan -> what each group takes by the cost model's clock. */
 #include "layout/clock.h"
 
-#include <stdlib.h>
+#include "isa/book.h"
+
 #include <string.h>
 
-typedef struct finished {
-    uint64_t start, finish; /* of its computations; of all */
-    uint32_t group;
-} finished;
+typedef XG_VEC(xg_work) works;
 
-static int by_finish(const void *pa, const void *pb) {
-    const finished *a = pa, *b = pb;
-    if (a->finish != b->finish) return a->finish < b->finish ? -1 : 1;
-    return a->group < b->group ? -1 : a->group > b->group;
-}
-
-/* Each group gets the time from the finish before its own. */
-static void share_cycles(const xg_selection *s, finished *v, uint32_t n) {
-    uint64_t before = 0;
-    qsort(v, n, sizeof *v, by_finish);
-    for (uint32_t i = 0; i < n; i++) {
-        xg_group *g = &s->group.v[v[i].group];
-        g->cost_cycles = v[i].finish - before;
-        g->span_cycles = v[i].finish > v[i].start ? v[i].finish - v[i].start : 0;
-        before = v[i].finish;
-    }
-}
-
-static void note(finished *v, uint32_t first, const xg_core_plan *plan, const xg_clock_core *core) {
+/* Computations; of groups that have none, transfers. */
+static void note_work(xg_arena *a, const xg_core_plan *plan, const xg_clock_core *core,
+                      uint32_t ngroup, works *out) {
+    bool *computes = xg_newn(a, bool, ngroup);
     for (uint32_t i = 0; i < core->n; i++) {
         const xg_task *t = &plan->task.v[i];
-        finished *x = &v[t->group - first];
-        bool computes = t->kind >= XG_TASK_CONV && t->kind <= XG_TASK_LUT;
-        if (core->finish[i] == UINT64_MAX) continue;
-        if (core->finish[i] > x->finish) x->finish = core->finish[i];
-        if (computes && core->start[i] < x->start) x->start = core->start[i];
+        computes[t->group] |= t->kind >= XG_TASK_CONV && t->kind <= XG_TASK_LUT;
+    }
+    for (uint32_t i = 0; i < core->n; i++) {
+        const xg_task *t = &plan->task.v[i];
+        bool compute = t->kind >= XG_TASK_CONV && t->kind <= XG_TASK_LUT;
+        bool move = !computes[t->group] && core->cost[i].ddr_x65536;
+        if ((compute || move) && core->finish[i] != UINT64_MAX)
+            xg_push(a, out, ((xg_work){core->start[i], core->finish[i], t->group}));
     }
 }
 
@@ -63,14 +49,15 @@ static xg_status prepare(const xg_plan *p, xg_arena *a, const xg_core_plan *plan
     uint32_t n = plan->task.n;
     xg_task_cost *cost = xg_newn(a, xg_task_cost, n + 1);
     xg_task_order *order = xg_new(a, xg_task_order);
-    *out = (xg_clock_core){n, cost, order, xg_newn(a, uint64_t, n + 1), xg_newn(a, uint64_t, n + 1)};
+    *out =
+        (xg_clock_core){n, cost, order, xg_newn(a, uint64_t, n + 1), xg_newn(a, uint64_t, n + 1)};
     xg_task_depend(p, plan, 0, a, order);
     return xg_task_costs(p, plan, 0, a, cost);
 }
 
 static xg_status segment(const xg_plan *p, const xg_plan_step *step) {
     const xg_seg_plan *seg = &p->segment.v[step->segment];
-    uint32_t ncore = p->machine->cores, n = step->last - step->first;
+    uint32_t ncore = p->machine->cores, ngroup = p->sel->group.n;
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     xg_core_plan *fine = xg_newn(tmp, xg_core_plan, ncore);
     xg_clock_core *core = xg_newn(tmp, xg_clock_core, ncore);
@@ -80,11 +67,12 @@ static xg_status segment(const xg_plan *p, const xg_plan_step *step) {
         st = prepare(p, tmp, &fine[c], &core[c]);
     }
     if (st == XG_OK) {
-        (void)xg_clock_run(tmp, p->machine, core, ncore);
-        finished *v = xg_newn(tmp, finished, n + 1);
-        for (uint32_t i = 0; i < n; i++) v[i] = (finished){UINT64_MAX, 0, step->first + i};
-        for (uint32_t c = 0; c < ncore; c++) note(v, step->first, &fine[c], &core[c]);
-        share_cycles(p->sel, v, n);
+        uint64_t total = xg_clock_run(tmp, p->machine, core, ncore);
+        uint64_t *cycles = xg_newn(tmp, uint64_t, ngroup);
+        works w = {0};
+        for (uint32_t c = 0; c < ncore; c++) note_work(tmp, &fine[c], &core[c], ngroup, &w);
+        xg_book_cycles(tmp, w.v, w.n, total, cycles);
+        for (uint32_t i = 0; i < ngroup; i++) p->sel->group.v[i].cost_cycles += cycles[i];
     }
     xg_arena_free(tmp);
     return st;
@@ -92,8 +80,7 @@ static xg_status segment(const xg_plan *p, const xg_plan_step *step) {
 
 xg_status xg_forecast(const xg_plan *p) {
     xg_status st = XG_OK;
-    for (uint32_t i = 0; i < p->sel->group.n; i++)
-        p->sel->group.v[i].cost_cycles = p->sel->group.v[i].span_cycles = 0;
+    for (uint32_t i = 0; i < p->sel->group.n; i++) p->sel->group.v[i].cost_cycles = 0;
     for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
         if (p->step.v[i].accel) st = segment(p, &p->step.v[i]);
     return st;

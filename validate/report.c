@@ -1,5 +1,6 @@
 #include "validate/report.h"
 
+#include "isa/book.h"
 #include "isa/tile.h"
 
 #include <inttypes.h>
@@ -27,9 +28,9 @@ typedef struct {
     const xg_program *program;
     xg_report *r;
     uint32_t *layer_of_row; /* [map] */
-    uint64_t *finish;       /* [layers + 1] in the present segment */
-    uint64_t *begin;        /* [layers + 1] of the first computation; UINT64_MAX: none yet */
-    uint64_t clock;         /* cycles of the segments before */
+    XG_VEC(xg_work)
+    work;           /* in the present segment: computations; of layers that have none, transfers */
+    uint64_t clock; /* cycles of the segments before */
     uint32_t max_layers;
 } maker;
 
@@ -55,9 +56,6 @@ static void find_layers(maker *k) {
     xg_layer_row other = {.group = XG_NONE, .node = "(end of program)", .op = ""};
     xg_push(k->arena, &k->r->layer, other);
     k->max_layers = k->r->layer.n;
-    k->finish = xg_newn(k->scratch, uint64_t, k->max_layers);
-    k->begin = xg_newn(k->scratch, uint64_t, k->max_layers);
-    for (uint32_t i = 0; i < k->max_layers; i++) k->begin[i] = UINT64_MAX;
 }
 
 /* An instruction belongs to the piece that is finished next: what prepares a tile stands before it.
@@ -117,11 +115,20 @@ static void add_span(maker *k, uint32_t core, uint8_t engine, uint64_t from, uin
     }
 }
 
+static bool computes(const maker *k, const xg_inst *in) {
+    const xg_inst_desc *d = &k->machine->family->inst[in->op];
+    return (d->engine == XG_TILE_CONV || d->engine == XG_TILE_MISC) && !d->is_init;
+}
+
 static void walk_core(maker *k, uint32_t segment, uint32_t core, const xg_times *t, size_t first) {
     const xg_stream *st = &k->program->segment.v[segment].core[core];
     const xg_family *f = k->machine->family;
     uint32_t *owner = owners(k, segment, core);
+    bool *only_moves = xg_newn(k->scratch, bool, k->max_layers);
     xg_regs regs = {0};
+    memset(only_moves, 1, k->max_layers);
+    for (uint32_t i = 0; i < st->n; i++)
+        if (computes(k, &st->inst[i])) only_moves[owner[i]] = false;
     for (uint32_t i = 0; i < st->n; i++) {
         const xg_inst *in = &st->inst[i];
         xg_layer_row *l = &k->r->layer.v[owner[i]];
@@ -134,45 +141,19 @@ static void walk_core(maker *k, uint32_t segment, uint32_t core, const xg_times 
         l->busy[engine] += cost.cycles;
         toucher tt = {k, l};
         f->access(k->machine, &regs, in, touch, &tt);
-        if (t->end[first + i] > k->finish[owner[i]]) k->finish[owner[i]] = t->end[first + i];
-        bool computes =
-            (engine == XG_TILE_CONV || engine == XG_TILE_MISC) && !f->inst[in->op].is_init;
-        if (computes && t->start[first + i] < k->begin[owner[i]])
-            k->begin[owner[i]] = t->start[first + i];
+        xg_work w = {t->start[first + i], t->end[first + i], owner[i]};
+        if (computes(k, in) || (only_moves[owner[i]] && cost.ddr_bytes))
+            xg_push(k->scratch, &k->work, w);
     }
 }
 
-typedef struct {
-    uint64_t finish;
-    uint32_t layer;
-} finished;
-
-static int by_finish(const void *pa, const void *pb) {
-    const finished *a = pa, *b = pb;
-    if (a->finish != b->finish) return a->finish < b->finish ? -1 : 1;
-    return a->layer < b->layer ? -1 : a->layer > b->layer;
-}
-
-/* The segment's cycles go to layers: each gets the time from the finish of the one before to its
- * own. */
-static void share_cycles(maker *k, uint64_t cycles) {
-    finished *f = xg_newn(k->scratch, finished, k->max_layers);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < k->max_layers; i++)
-        if (k->finish[i]) f[n++] = (finished){k->finish[i], i};
-    qsort(f, n, sizeof *f, by_finish);
-    uint64_t before = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t end = f[i].finish < cycles ? f[i].finish : cycles;
-        k->r->layer.v[f[i].layer].cycles += end - before;
-        if (k->begin[f[i].layer] < end)
-            k->r->layer.v[f[i].layer].span += end - k->begin[f[i].layer];
-        before = end;
-    }
-    if (before < cycles)
-        k->r->layer.v[n ? f[n - 1].layer : k->max_layers - 1].cycles += cycles - before;
-    memset(k->finish, 0, sizeof *k->finish * k->max_layers);
-    memset(k->begin, 0xff, sizeof *k->begin * k->max_layers);
+/* The segment's cycles go to layers. */
+static void share_cycles(maker *k, uint64_t total) {
+    uint64_t *cycles = xg_newn(k->scratch, uint64_t, k->max_layers);
+    xg_book_cycles(k->scratch, k->work.v, k->work.n, total, cycles);
+    if (!k->work.n) cycles[k->max_layers - 1] = total;
+    for (uint32_t i = 0; i < k->max_layers; i++) k->r->layer.v[i].cycles += cycles[i];
+    k->work.n = 0;
 }
 
 static void add_engines(maker *k, const xg_times *t, uint32_t ncore) {
@@ -258,7 +239,6 @@ static void name_layer(maker *k, const xg_report_options *o, xg_layer_row *l) {
     l->node = name.p ? name.p : "";
     l->op = op.p ? op.p : "";
     l->predicted = g->predicted;
-    l->predicted_span = g->predicted_span;
 }
 
 static const char *reason_of(const xg_report_options *o, const char *node) {

@@ -17,12 +17,9 @@ typedef struct xg_layer_row { /* one group */
     uint32_t group;
     const char *node, *onnx, *op; /* its nodes and operators, joined by '+'; without the model: the
                                      node of its last tensor, and no operator */
-    uint64_t
-        cycles; /* from the finish of the layer before to its own; the rows add up to all cycles */
-    uint64_t span; /* from the start of its first computation to its finish; layers that run side by
-                      side have spans that overlap */
-    uint64_t predicted, predicted_span;          /* both by the cost model; 0: not known */
-    uint64_t macs, instructions;                 /* macs: the network's, see xg_report */
+    uint64_t cycles;              /* booked to it (isa/book.h): the rows add up to all cycles */
+    uint64_t predicted;           /* the same by the cost model; 0: not known */
+    uint64_t macs, instructions;  /* macs: the network's, see xg_report */
     uint64_t weights_bytes, in_bytes, out_bytes; /* DDR traffic */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
 } xg_layer_row;
@@ -84,9 +81,7 @@ typedef struct xg_report_group {
     uint32_t nnode;
     const uint32_t *node;    /* of the graph, in order */
     const char *host_reason; /* NULL on the accelerator */
-    uint64_t predicted;      /* cycles that the cost model foresaw, from the finish of the group
-                                before it to its own */
-    uint64_t predicted_span; /* from the start of its first computation to its finish */
+    uint64_t predicted;      /* cycles that the cost model books to it */
 } xg_report_group;
 
 typedef struct xg_report_options {

@@ -217,11 +217,7 @@ static void json_layers(const xg_report *r, xg_json *j) {
         if (l->onnx) xg_json_kstr(j, "onnx", l->onnx);
         xg_json_kstr(j, "op", l->op);
         xg_json_kint(j, "cycles", (int64_t)l->cycles);
-        xg_json_kint(j, "span_cycles", (int64_t)l->span);
-        if (r->predicted) {
-            xg_json_kint(j, "predicted_cycles", (int64_t)l->predicted);
-            xg_json_kint(j, "predicted_span_cycles", (int64_t)l->predicted_span);
-        }
+        if (r->predicted) xg_json_kint(j, "predicted_cycles", (int64_t)l->predicted);
         xg_json_kint(j, "macs", (int64_t)l->macs);
         xg_json_knum(j, "peak_percent", layer_peak(r, l));
         xg_json_kint(j, "instructions", (int64_t)l->instructions);

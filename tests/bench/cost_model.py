@@ -4,9 +4,8 @@
     tests/bench/cost_model.py XGC [--models DIR] [--only TEXT,TEXT] [--machines M,M] [--strategy NAME] [--worst N] [--csv]
 
 XGC is the command; DIR (default $XGC_MODELS, else ../shared/models beside the sources) has a folder a model. A group is compared by
-its span: from the start of its first computation to the finish of its last instruction. (The cycles
-from the finish of the group before, which the report prints, move from group to group where branches
-run side by side; their sum is the model's.) Groups below 1 % of the model's cycles are listed, and not judged.
+the cycles that are booked to it: those in which it computes, shared with what computes beside it, and those in which it is waited for
+(isa/book.h). Groups below 1 % of the model's cycles are listed, and not judged.
 Exit status 1 when a model is off by more than 3 %.
 """
 import argparse
@@ -49,9 +48,9 @@ def report(o, name, machine):
 
 def judge(o, name, machine, r):
     ratio = r["predicted_cycles"] / r["cycles"]
-    groups = [g for g in r["layers"] if g.get("span_cycles") and g.get("predicted_span_cycles")]
-    off = sorted(((abs(g["predicted_span_cycles"] / g["span_cycles"] - 1), g) for g in groups), key=lambda x: -x[0])
-    judged = [x for x in off if x[1]["span_cycles"] >= SMALL * r["cycles"]]
+    groups = [g for g in r["layers"] if g.get("cycles") and g.get("predicted_cycles")]
+    off = sorted(((abs(g["predicted_cycles"] / g["cycles"] - 1), g) for g in groups), key=lambda x: -x[0])
+    judged = [x for x in off if x[1]["cycles"] >= SMALL * r["cycles"]]
     good = sum(x[0] <= GROUP_LIMIT for x in judged)
     if o.csv:
         print(f'"{name}, predicted over simulated",{machine},{o.strategy},{ratio:.4f},ratio,'
@@ -60,7 +59,7 @@ def judge(o, name, machine, r):
         print(f"{name:24} {machine:7} simulated {r['cycles']:>11,} predicted {r['predicted_cycles']:>11,} "
               f"{100 * (ratio - 1):+6.2f} %   groups within 10 %: {good} of {len(judged)}", flush=True)
         for x, g in off[:o.worst]:
-            print(f"    {100 * x:5.1f} %  {g['span_cycles']:>9,} -> {g['predicted_span_cycles']:>9,}  {g['op']}  {g['node'][:50]}")
+            print(f"    {100 * x:5.1f} %  {g['cycles']:>9,} -> {g['predicted_cycles']:>9,}  {g['op']}  {g['node'][:50]}")
     return abs(ratio - 1), good, len(judged)
 
 

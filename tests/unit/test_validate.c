@@ -46,7 +46,7 @@ static xg_report_options report_options(xg_test *t, const built *b) {
     xg_report_group *g = xg_newn(t->a, xg_report_group, b->selection.group.n);
     for (uint32_t i = 0; i < b->selection.group.n; i++) {
         const xg_group *s = &b->selection.group.v[i];
-        g[i] = (xg_report_group){s->nnode, s->node, s->host_reason, s->cost_cycles, s->span_cycles};
+        g[i] = (xg_report_group){s->nnode, s->node, s->host_reason, s->cost_cycles};
     }
     return (xg_report_options){
         .model = "small", .graph = b->graph, .group = g, .ngroup = b->selection.group.n};
