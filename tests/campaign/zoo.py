@@ -540,6 +540,241 @@ def matting_batch4():
     return n
 
 
+@net
+def swin_roll():
+    """A shifted window: cyclic shift by Slice and Concat, windows by Reshape and Transpose, MatMul of two variables, a mask."""
+    n = Net(27)
+    d, h, w = 24, 16, 4
+    x = n.op('Transpose', n.conv(n.input(1, 3, 64, 64), d, 4, 4, pad=[0] * 4), perm=[0, 2, 3, 1])
+
+    def roll(x, s):
+        for axis in (1, 2):
+            a = n.op('Slice', x, n.ints(s % h), n.ints(h), n.ints(axis))
+            b = n.op('Slice', x, n.ints(0), n.ints(s % h), n.ints(axis))
+            x = n.op('Concat', a, b, axis=axis)
+        return x
+
+    def norm(x):
+        return n.op('LayerNormalization', x, n.const(n.rng.rand(d) + 0.5), n.const(n.rng.randn(d) * 0.1), axis=-1)
+
+    def dense(x, a, b):
+        return n.op('Add', n.op('MatMul', x, n.const(n.rng.randn(a, b) / a ** 0.5)), n.const(n.rng.randn(b) * 0.05))
+    n.opset = 17
+    y = roll(norm(x), 2)
+    y = n.op('Transpose', n.op('Reshape', y, n.ints(1, h // w, w, h // w, w, d)), perm=[0, 1, 3, 2, 4, 5])
+    y = n.op('Reshape', y, n.ints((h // w) ** 2, w * w, d))
+    q, k, v = (dense(y, d, d) for _ in range(3))
+    s = n.op('MatMul', n.op('Mul', q, n.const(d ** -0.5)), n.op('Transpose', k, perm=[0, 2, 1]))
+    s = n.op('Softmax', n.op('Add', s, n.const(n.rng.randn(1, w * w, w * w) * 0.2)), axis=-1)
+    y = n.op('Reshape', dense(n.op('MatMul', s, v), d, d), n.ints(1, h // w, h // w, w, w, d))
+    y = roll(n.op('Reshape', n.op('Transpose', y, perm=[0, 1, 3, 2, 4, 5]), n.ints(1, h, h, d)), -2)
+    x = n.op('Add', x, y)
+    x = n.op('Add', x, dense(n.op('Gelu' if n.opset > 19 else 'Relu', dense(norm(x), d, 2 * d)), 2 * d, d))
+    y = n.op('ReduceMean', x, axes=[1, 2], keepdims=0)
+    n.out(n.op('Gemm', y, n.weights(10, d), n.const(np.zeros(10)), transB=1))
+    return n
+
+
+@net
+def xception():
+    n = Net(28)
+    x = n.cb(n.input(1, 3, 64, 64), 16, 3, 2)
+    for c in (24, 32):
+        y = x
+        for i in range(2):
+            y = n.conv(n.op('Relu', y) if i else y, n.dim[y], 3, group=n.dim[y], bias=False)
+            y = n.bn(n.conv(y, c, 1, bias=False))
+        y = n.pool(y, 3, 2, 1)
+        x = n.op('Add', y, n.bn(n.conv(x, c, 1, 2, bias=False)), c=c)
+    x = n.conv(x, 64, 3, group=32, act='Relu')  # depth multiplier 2
+    n.head(x)
+    return n
+
+
+@net
+def style_transfer():
+    n = Net(29)
+
+    def norm(x, act=None):
+        c = n.dim[x]
+        return n.act(n.op('InstanceNormalization', x, n.const(n.rng.rand(c) + 0.5), n.const(n.rng.randn(c) * 0.1)), act)
+
+    def conv(x, c, k, s=1):
+        p = k // 2
+        return n.conv(n.op('Pad', x, n.ints(0, 0, p, p, 0, 0, p, p), mode='reflect'), c, k, s, pad=[0] * 4)
+    x = norm(conv(n.input(1, 3, 48, 64), 12, 9), 'Relu')
+    x = norm(conv(x, 24, 3, 2), 'Relu')
+    x = n.op('Add', x, norm(conv(norm(conv(x, 24, 3), 'Relu'), 24, 3)))
+    x = norm(conv(n.up(x, 2), 12, 3), 'Relu')
+    n.out(n.op('Tanh', conv(x, 3, 9)))
+    return n
+
+
+@net
+def psp_segmentation():
+    n = Net(30)
+    x = n.cb(n.cb(n.input(1, 3, 72, 72), 16, 3, 2), 24, 3, 2)
+    x = n.cb(x, 32, 3, dilation=2)
+    levels = [x]
+    for k in (18, 9, 6):
+        y = n.cb(n.pool(x, k, k, kind='AveragePool'), 8, 1)
+        levels.append(n.op('Resize', y, '', '', n.ints(1, 8, 18, 18), mode='linear', coordinate_transformation_mode='align_corners'))
+    x = n.conv(n.cb(n.cat(*levels), 24), 5, 1)
+    x = n.op('Resize', x, '', '', n.ints(1, 5, 72, 72), mode='linear', coordinate_transformation_mode='half_pixel')
+    n.out(n.op('ArgMax', x, axis=1, keepdims=0))
+    n.out(x)
+    n.outputs[0].type.tensor_type.elem_type = TensorProto.INT64
+    return n
+
+
+@net
+def ssd_heads():
+    n = Net(31)
+    x = n.cb(n.cb(n.input(1, 3, 64, 64), 16, 3, 2, 'relu6'), 24, 3, 2, 'relu6')
+    locs, scores = [], []
+    for _ in range(3):
+        for l, k in ((locs, 4), (scores, 5)):
+            y = n.op('Transpose', n.conv(x, 3 * k), perm=[0, 2, 3, 1])
+            l.append(n.op('Reshape', y, n.ints(0, -1, k)))
+        x = n.conv(x, 24, 3, 2, act='Relu')
+    norm = n.op('Div', n.op('Concat', *locs, axis=1), n.const([10.0, 10.0, 5.0, 5.0]))
+    xy, wh = n.split(norm, 2, 2, axis=2)
+    n.out(n.op('Concat', n.op('Add', n.op('Mul', xy, n.const(0.1)), n.const(0.5)), n.op('Exp', n.op('Mul', wh, n.const(0.2))), axis=2))
+    n.out(n.op('Softmax', n.op('Concat', *scores, axis=1), axis=-1))
+    return n
+
+
+@net
+def causal_tcn():
+    n = Net(32)
+    x = n.input(1, 10, 128)
+    for i, c in enumerate((16, 16, 24)):
+        d, y = 2 ** i, x
+        for _ in range(2):
+            y = n.op('Pad', y, n.ints(0, 0, 2 * d, 0, 0, 0))
+            y = n.op('Conv', y, n.weights(c, n.dim[y], 3), n.const(n.rng.randn(c) * 0.1), c=c, kernel_shape=[3], dilations=[d])
+            y = n.op('Relu', y)
+        if n.dim[x] != c:
+            x = n.op('Conv', x, n.weights(c, n.dim[x], 1), n.const(np.zeros(c)), c=c, kernel_shape=[1])
+        x = n.op('Relu', n.op('Add', x, y))
+    last = n.op('Gather', x, n.const(-1, np.int64), axis=2)
+    n.out(n.op('Gemm', last, n.weights(5, 24), n.const(np.zeros(5)), transB=1))
+    return n
+
+
+@net
+def attention_blocks():
+    """CBAM, ECA, selective kernels, gated units, FReLU, generalised-mean pooling, a blurring pool, coordinates as channels."""
+    n = Net(33)
+    x = n.input(1, 3, 48, 48)
+    row = np.broadcast_to(np.linspace(-1, 1, 48).reshape(1, 1, 48, 1), (1, 1, 48, 48))
+    x = n.op('Concat', x, n.const(row), n.const(row.transpose(0, 1, 3, 2)), axis=1, c=5)
+    x = n.cb(x, 24, 3, 2)
+    # CBAM
+    w = [n.weights(6, 24, 1, 1), n.weights(24, 6, 1, 1)]
+    gate = [n.op('Conv', n.op('Relu', n.op('Conv', n.op(p, x), w[0], c=6)), w[1], c=24) for p in ('GlobalAveragePool', 'GlobalMaxPool')]
+    x = n.op('Mul', x, n.op('Sigmoid', n.op('Add', *gate)))
+    m = n.op('Concat', n.op('ReduceMean', x, axes=[1], c=1), n.op('ReduceMax', x, axes=[1], c=1), axis=1, c=2)
+    x = n.op('Mul', x, n.op('Sigmoid', n.conv(m, 1, 7)))
+    # ECA: a 1-D convolution over channels
+    y = n.op('Transpose', n.op('Squeeze', n.op('GlobalAveragePool', x), n.ints(-1)), perm=[0, 2, 1], c=1)
+    y = n.op('Conv', y, n.weights(1, 1, 3), c=1, kernel_shape=[3], pads=[1, 1])
+    y = n.op('Unsqueeze', n.op('Transpose', y, perm=[0, 2, 1], c=24), n.ints(-1))
+    x = n.op('Mul', x, n.op('Sigmoid', y))
+    # selective kernels: softmax over branches
+    a, b = n.cb(x, 24, 3), n.cb(x, 24, 3, dilation=2)
+    z = n.conv(n.op('GlobalAveragePool', n.op('Add', a, b)), 12, 1, act='Relu')
+    s = [n.op('Unsqueeze', n.conv(z, 24, 1), n.ints(1)) for _ in range(2)]
+    p, q = n.split(n.op('Softmax', n.op('Concat', *s, axis=1), axis=1), 1, 1, axis=1)
+    p, q = (n.op('Squeeze', i, n.ints(1), c=24) for i in (p, q))
+    x = n.op('Add', n.op('Mul', a, p), n.op('Mul', b, q))
+    # blurring pool
+    k = np.outer([1, 2, 1], [1, 2, 1]) / 16.0
+    y = n.op('Pad', x, n.ints(0, 0, 1, 1, 0, 0, 1, 1), mode='reflect')
+    x = n.op('Conv', y, n.const(np.broadcast_to(k, (24, 1, 3, 3))), kernel_shape=[3, 3], strides=[2, 2], group=24, c=24)
+    # gated unit, FReLU, maxout
+    a, b = n.split(n.conv(x, 32, 1), 16, 16)
+    x = n.op('Mul', a, n.op('Sigmoid', b))
+    x = n.op('Max', x, n.conv(x, 16, 3, group=16))
+    # generalised mean
+    y = n.op('Pow', n.op('Max', x, n.const(1e-3)), n.const(3.0))
+    y = n.op('Pow', n.op('GlobalAveragePool', y), n.const(1 / 3.0))
+    n.out(n.op('Gemm', n.op('Flatten', y), n.weights(7, 16), n.const(np.zeros(7)), transB=1))
+    return n
+
+
+@net
+def nhwc_from_tensorflow():
+    """As tf2onnx leaves them: NHWC at the borders, SAME padding, Transposes between, Reshape to a vector, MatMul."""
+    n = Net(34)
+    n.inputs.append(helper.make_tensor_value_info('image:0', TensorProto.FLOAT, (1, 49, 51, 3)))
+    n.dim['image:0'] = 3
+    x = n.op('Transpose', 'image:0', perm=[0, 3, 1, 2])
+    for c, s in ((16, 2), (24, 2), (32, 1)):
+        x = n.op('Conv', x, n.weights(c, n.dim[x], 3, 3), c=c, auto_pad='SAME_UPPER', strides=[s, s])
+        x = n.op('Clip', n.op('Add', x, n.const(n.rng.randn(1, c, 1, 1) * 0.1)), n.const(0.0), n.const(6.0))
+    x = n.op('MaxPool', x, kernel_shape=[3, 3], strides=[2, 2], auto_pad='SAME_UPPER')
+    x = n.op('Transpose', x, perm=[0, 2, 3, 1])
+    a = n.op('ReduceMean', x, axes=[1, 2], keepdims=0)
+    y = n.op('Reshape', x, n.ints(-1, 7 * 7 * 32))
+    y = n.op('Add', n.op('MatMul', y, n.const(n.rng.randn(7 * 7 * 32, 20) * 0.05)), n.const(np.zeros(20)))
+    y = n.op('Concat', a, n.op('LeakyRelu', y, alpha=0.2), axis=-1)
+    n.out(n.op('Softmax', n.op('MatMul', y, n.const(n.rng.randn(52, 8) * 0.2)), axis=-1))
+    return n
+
+
+@net
+def deconv_keypoints():
+    n = Net(35)
+    x = n.cb(n.cb(n.cb(n.input(1, 3, 64, 48), 16, 3, 2), 24, 3, 2), 32, 3, 2)
+    for c in (24, 16):
+        x = n.op('ConvTranspose', x, n.weights(n.dim[x], c, 4, 4), c=c, kernel_shape=[4, 4], strides=[2, 2], pads=[1] * 4)
+        x = n.bn(x, 'Relu')
+    heat = n.op('Sigmoid', n.conv(n.conv(x, 24, act='Relu'), 5, 1))
+    peak = n.pool(heat, 3, 1, 1)
+    n.out(heat, n.op('Sub', heat, peak), n.conv(n.conv(x, 24, act='Relu'), 2, 1))
+    return n
+
+
+@net
+def regnet_stages():
+    n = Net(36)
+    x = n.cb(n.input(1, 3, 64, 64), 16, 3, 2)
+    for c, g in ((24, 3), (48, 6)):
+        y = n.se(n.cb(n.cb(x, c, 1), c, 3, 2, group=g), gate='Sigmoid')
+        x = n.op('Relu', n.op('Add', n.bn(n.conv(y, c, 1, bias=False)), n.bn(n.conv(x, c, 1, 2, bias=False))))
+        x = n.op('Relu', n.op('Add', x, n.bn(n.conv(n.cb(n.cb(x, c, 1), c, 3, group=g), c, 1, bias=False))))
+    n.head(x)
+    return n
+
+
+@net
+def denoiser_residual():
+    n = Net(37)
+    x = n.input(1, 1, 40, 56)
+    y = n.conv(x, 16, act='Relu')
+    for _ in range(4):
+        y = n.cb(y, 16)
+    n.out(n.op('Clip', n.op('Sub', x, n.conv(y, 1, bias=False)), n.const(0.0), n.const(1.0)))
+    return n
+
+
+@net
+def mixer_and_pool():
+    """MLP-Mixer's token mixing and PoolFormer's pooling minus identity."""
+    n = Net(38)
+    d, t = 24, 64
+    x = n.conv(n.input(1, 3, 64, 64), d, 8, 8, pad=[0] * 4)
+    p = n.op('AveragePool', x, kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4, count_include_pad=0)
+    x = n.op('Add', x, n.op('Mul', n.op('Sub', p, x), n.const(n.rng.rand(d, 1, 1) * 0.3)))
+    x = n.op('Reshape', x, n.ints(1, d, t))
+    y = n.op('Add', n.op('MatMul', x, n.const(n.rng.randn(t, 2 * t) / 8)), n.const(np.zeros(2 * t)))
+    y = n.op('MatMul', n.act(y, 'gelu'), n.const(n.rng.randn(2 * t, t) / 11))
+    x = n.op('Transpose', n.op('Add', x, y), perm=[0, 2, 1])
+    n.out(n.op('MatMul', n.op('ReduceMean', x, axes=[1], keepdims=0), n.const(n.rng.randn(d, 6) * 0.2)))
+    return n
+
+
 def main():
     folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:] or sorted(NETS)
     for name in names:

@@ -15,7 +15,7 @@ bad=0
 for model in "$folder"/*/model.onnx; do
     name=$(basename "$(dirname "$model")")
     cosine=$("$xgc" quantize "$model" --calib random --samples 2 --json 2>/dev/null | python3 -c 'import json, sys
-print("%.4f" % min(o["cosine"] for o in json.load(sys.stdin)["outputs"]))' 2>/dev/null || echo failed)
+print("%.4f" % min(o["cosine"] for o in json.load(sys.stdin)["outputs"] if o["cosine"] is not None))' 2>/dev/null || echo failed)
     printf '%-18s cosine %s ' "$name" "$cosine"
     for m in "${machines[@]}"; do
         out=$("$xgc" check "$model" -m "$m" --calib random --fill random 2>&1)
