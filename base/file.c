@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,8 +181,4 @@ xg_status xg_write_file(xg_ctx *c, const char *path, const void *p, size_t n) {
     if (!err) return XG_OK;
     return xg_error(c, XG_IO, is_std(path) ? "standard output" : path, "cannot write: %s",
                     strerror(err));
-}
-
-void xg_sha256_hex(const void *p, size_t n, char out[65]) {
-    SHA256Data(p, n, out);
 }

@@ -189,7 +189,7 @@ static void meet(void *arg, const xg_touch *t, uint64_t unit) {
     if (k->told) return;
     uint32_t base = k->mem ? k->core * k->f->nengine : 0, n = k->mem ? k->f->nengine : k->slots;
     const uint32_t *known = clock_of(k, k->slot);
-    if (t->write_slot == XG_NONE) {
+    if (t->write_seq == 0) {
         if (k->mem && !k->write) {
             xg_mem_desc d;
             k->f->mem_desc(k->m, k->mem, &d);

@@ -25,14 +25,11 @@ void xg_span_map_init(xg_span_map *m, xg_arena *a, uint32_t slots, uint64_t unit
     uint64_t words = (units + 63) / 64;
     m->starts = xg_newn(a, uint64_t, words);
     m->state = xg_alloc_array(a, words * 64, m->stride);
-    for (uint64_t i = 0; i < words; i++) { /* a span ends with its word at the latest */
-        m->starts[i] = 1;
-        flat(m, i * 64)->write_slot = XG_NONE;
-    }
 }
 
 /* Makes a span start at unit `at` of a word of 64. */
 static void flat_split(xg_span_map *m, uint64_t word, uint32_t at) {
+    m->starts[word] |= 1; /* a span ends with its word at the latest */
     uint64_t bit = UINT64_C(1) << at, below = m->starts[word] & (bit - 1);
     if (m->starts[word] & bit) return;
     memcpy(flat(m, word * 64 + at), flat(m, word * 64 + 63 - (uint32_t)__builtin_clzll(below)),
@@ -81,7 +78,6 @@ static void reserve(const xg_span_map *m, struct xg_span_page *p, uint32_t more)
     }
     if (p->n == 0) {
         memset(span(m, p, 0), 0, m->stride);
-        span(m, p, 0)->write_slot = XG_NONE;
         p->n = 1;
     }
 }

@@ -45,7 +45,7 @@ static void raise(uint32_t *v, uint32_t to) {
 static void meet_read(void *arg, const xg_touch *t, uint64_t unit) {
     walk *w = arg;
     (void)unit;
-    if (t->write_slot != XG_NONE) raise(&w->need[t->write_slot], t->write_seq);
+    raise(&w->need[t->write_slot], t->write_seq);
 }
 
 static void meet_write(void *arg, const xg_touch *t, uint64_t unit) {

@@ -363,6 +363,16 @@ static void test_hashes(void **state) {
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     xg_sha256_hex("abc", 3, hex);
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    char two[65],
+        data[300]; /* with the processor's instructions and without, across block borders */
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 37);
+    for (size_t n = 0; n <= sizeof data; n++) {
+        xg_sha256_hex(data, n, hex);
+        setenv("XGC_ISA", "portable", 1);
+        xg_sha256_hex(data, n, two);
+        unsetenv("XGC_ISA");
+        assert_string_equal(hex, two);
+    }
 }
 
 static void test_arithmetic(void **state) {
