@@ -123,7 +123,8 @@ static xg_status report_body(void *arg) {
     if (!o->labels != !o->input && (o->labels || o->float_model))
         return xg_error(k->x->ctx, XG_USAGE, "", "accuracy needs both --input and --labels");
     xg_report_options ro = {.model = o->name ? xg_strdup(r->arena, o->name) : NULL,
-                            .quant = k->model ? &k->model->quant : NULL};
+                            .quant = k->model ? &k->model->quant : NULL,
+                            .spans = o->trace};
     describe_groups(r->arena, k->b->selection, &ro);
     xg_status st = xg_report_make(r->arena, k->b->machine, k->b->program, &ro, &r->report);
     if (st == XG_OK && o->labels) st = measure_accuracy(k, o, &r->report);
@@ -182,6 +183,8 @@ static bool print_report(const xg_report *r, const char *form, xg_buf *out) {
         xg_report_print_csv(r, out);
     else if (!strcmp(form, "svg"))
         xg_report_print_svg(r, out);
+    else if (!strcmp(form, "trace") && r->span.n)
+        xg_report_print_trace(r, out);
     else
         return false;
     return true;
@@ -195,7 +198,8 @@ static xg_status result_body(void *arg) {
     if (r->kind == RESULT_CHECK && !print_check(&r->check, p->form, out))
         return xgc_bad_form(p->x->ctx, p->form, "text, text-verbose, json, junit, tap");
     if (r->kind == RESULT_REPORT && !print_report(&r->report, p->form, out))
-        return xgc_bad_form(p->x->ctx, p->form, "text, text-verbose, json, csv, svg");
+        return xgc_bad_form(p->x->ctx, p->form,
+                            "text, text-verbose, json, csv, svg, and trace when asked for");
     if (r->kind == RESULT_QUANTIZE)
         return xgc_print_quantize(p->x->ctx, &r->quantize, p->form, out);
     bool json = !strcmp(p->form, "json");

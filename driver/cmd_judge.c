@@ -146,6 +146,7 @@ int cmd_report(cli *c) {
                                   .input = c->o.input,
                                   .labels = c->o.labels,
                                   .float_model = c->o.float_model,
+                                  .trace = c->o.trace,
                                   .progress = show_progress,
                                   .progress_arg = c};
     xgc_status st;
@@ -162,6 +163,7 @@ int cmd_report(cli *c) {
     const char *form = c->o.json      ? "json"
                        : c->o.csv     ? "csv"
                        : c->o.svg     ? "svg"
+                       : c->o.trace   ? "trace"
                        : c->o.verbose ? "text-verbose"
                                       : "text";
     if (st == XGC_OK && !c->o.quiet) st = emit(c, print_result, r, form, NULL);

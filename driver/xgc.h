@@ -298,11 +298,13 @@ typedef struct xgc_report_options {
     const char *input;       /* with labels: images, first dimension counts them */
     const char *labels;      /* integers, one an image (.npy) */
     const char *float_model; /* .onnx file whose accuracy is wanted beside it */
+    bool trace;              /* keep the time of every instruction, for the form "trace" */
     xgc_progress progress;
     void *progress_arg;
 } xgc_report_options;
 /* Cycles, bounds, traffic, layers. g may be NULL (no interpreter accuracy, no reasons of host
- * steps). Result: "text", "text-verbose", "json", "csv" (layers), "svg" (engines over time). */
+ * steps). Result: "text", "text-verbose", "json", "csv" (layers), "svg" (engines over time),
+ * "trace" (JSON in the Trace Event Format). */
 XGC_CHECKED xgc_status xgc_report(xgc *x, const xgc_model *g, const xgc_binary *b,
                                   const xgc_report_options *o, xgc_result **out);
 

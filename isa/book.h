@@ -1,9 +1,9 @@
 /* What engines compute when, and for whom -> to whom each cycle of the run is booked.
  *
- * A cycle goes to the owners that compute in it, in equal parts for each engine at work; one in which
- * nothing computes to the owner whose computation begins next, for it is waited for; and the cycles
- * behind the last computation to the owner of that. So work that runs side by side shares the
- * time, and the owners' cycles add up to the run's.
+ * A cycle goes to the owners that compute in it, in equal parts for each engine at work; one in
+ * which nothing computes to the owner whose computation begins next, for it is waited for; and the
+ * cycles behind the last computation to the owner of that. So work that runs side by side shares
+ * the time, and the owners' cycles add up to the run's.
  */
 #ifndef XG_BOOK_H
 #define XG_BOOK_H

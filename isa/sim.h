@@ -43,10 +43,13 @@ typedef struct xg_sim_options {
 XG_MUST_USE xg_status xg_sim_run(xg_ctx *c, xg_sim *s, const xg_segment *seg,
                                  const xg_sim_options *o);
 
+/* Where an engine's cycles went; all but `instructions` add up to the makespan. */
 typedef struct xg_engine_time {
-    uint64_t busy, wait[XG_ENGINES_MAX]; /* cycles working; waiting for a token of engine e (own
-                                            index: for DDR share) */
-    uint64_t idle;                       /* nothing dispatched */
+    uint64_t busy;                 /* working; a transfer as long as alone on the bus */
+    uint64_t wait[XG_ENGINES_MAX]; /* for a token of that engine, or for room in its counter */
+    uint64_t core_wait;            /* for another core's signal */
+    uint64_t ddr_wait;             /* transfers: longer than alone, because others share the DDR */
+    uint64_t idle;                 /* nothing dispatched */
     uint64_t instructions;
 } xg_engine_time;
 

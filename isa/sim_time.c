@@ -137,24 +137,27 @@ static xg_engine_time *time_of(sim *k, uint32_t c, uint32_t e) {
 }
 
 /* Why the engine stood still from when it could have started until now: the engine whose token, or
- * the signalling engine whose signal, came last. Before dispatch it was idle. */
+ * the core whose signal, came last. Before dispatch it was idle. */
 static void blame(sim *k, uint32_t c, uint32_t e, const xg_inst *in) {
     engine *g = &k->core[c].engine[e];
     uint64_t ready = k->core[c].dispatched[g->inst], last = 0;
-    uint32_t who = XG_NONE;
+    uint64_t *who = NULL;
     if (ready < g->free_at) ready = g->free_at;
     for (uint32_t o = 0; in->wait >> o; o++) {
         if (!(in->wait >> o & 1)) continue;
         times *q = token_times(k, c, o, e);
         uint64_t t = q->v[q->head++];
-        if (who == XG_NONE || t > last) who = o, last = t;
+        if (!who || t > last) who = &time_of(k, c, e)->wait[o], last = t;
     }
     if (in->op == k->f->op_await && in->f[0] > 0)
         for (uint32_t o = 0; o < k->seg->ncore; o++) {
             uint64_t t = k->signal[o].v[in->f[0] - 1];
-            if (who == XG_NONE || t > last) who = k->f->inst[k->f->op_signal].engine, last = t;
+            uint32_t signaller = k->f->inst[k->f->op_signal].engine;
+            if (who && t <= last) continue;
+            who = o == c ? &time_of(k, c, e)->wait[signaller] : &time_of(k, c, e)->core_wait;
+            last = t;
         }
-    if (who != XG_NONE && k->now > ready) time_of(k, c, e)->wait[who] += k->now - ready;
+    if (who && k->now > ready) *who += k->now - ready;
 }
 
 static void start(sim *k, uint32_t c, uint32_t e) {
@@ -180,7 +183,7 @@ static void account(sim *k, uint32_t c, uint32_t e) {
     uint64_t spent = k->now - g->start;
     t->busy += g->cost.cycles;
     if (!g->cost.ddr_bytes) return;
-    if (spent > g->cost.cycles) t->wait[e] += spent - g->cost.cycles;
+    if (spent > g->cost.cycles) t->ddr_wait += spent - g->cost.cycles;
     if (g->cost.ddr_write)
         k->out->ddr_write_bytes += g->cost.ddr_bytes;
     else
@@ -310,7 +313,7 @@ static void close_accounts(sim *k) {
     for (uint32_t c = 0; c < k->seg->ncore; c++)
         for (uint32_t e = 0; e < k->f->nengine; e++) {
             xg_engine_time *t = time_of(k, c, e);
-            uint64_t used = t->busy;
+            uint64_t used = t->busy + t->core_wait + t->ddr_wait;
             for (uint32_t o = 0; o < k->f->nengine; o++) used += t->wait[o];
             t->idle = k->now > used ? k->now - used : 0;
         }

@@ -1,4 +1,4 @@
-#include "validate/report.h"
+#include "validate/report_inner.h"
 
 #include "isa/book.h"
 #include "isa/tile.h"
@@ -10,16 +10,6 @@
 
 /* ---- which layer an instruction belongs to
  * ---------------------------------------------------------------- */
-
-typedef struct {
-    uint32_t last, row;
-} row_end;
-
-static int by_end(const void *pa, const void *pb) {
-    const row_end *a = pa, *b = pb;
-    if (a->last != b->last) return a->last < b->last ? -1 : 1;
-    return a->row < b->row ? -1 : a->row > b->row;
-}
 
 /* What a report is made from, and what is needed on the way. */
 typedef struct {
@@ -56,24 +46,6 @@ static void find_layers(maker *k) {
     xg_layer_row other = {.group = XG_NONE, .node = "(end of program)", .op = ""};
     xg_push(k->arena, &k->r->layer, other);
     k->max_layers = k->r->layer.n;
-}
-
-/* An instruction belongs to the piece that is finished next: what prepares a tile stands before it.
- */
-static uint32_t *owners(maker *k, uint32_t segment, uint32_t core) {
-    const xg_program *p = k->program;
-    uint32_t n = p->segment.v[segment].core[core].n, rows = 0;
-    uint32_t *owner = xg_newn(k->scratch, uint32_t, n);
-    row_end *end = xg_newn(k->scratch, row_end, p->map.n);
-    for (uint32_t i = 0; i < p->map.n; i++)
-        if (p->map.v[i].segment == segment && p->map.v[i].core == core)
-            end[rows++] = (row_end){p->map.v[i].last, i};
-    qsort(end, rows, sizeof *end, by_end);
-    for (uint32_t i = 0, at = 0; i < n; i++) {
-        while (at < rows && end[at].last <= i) at++;
-        owner[i] = at < rows ? k->layer_of_row[end[at].row] : k->max_layers - 1;
-    }
-    return owner;
 }
 
 /* ---- what instructions cost
@@ -120,6 +92,11 @@ static bool computes(const maker *k, const xg_inst *in) {
     return (d->engine == XG_TILE_CONV || d->engine == XG_TILE_MISC) && !d->is_init;
 }
 
+static uint32_t *owners(maker *k, uint32_t segment, uint32_t core) {
+    return xg_report_owners(k->scratch, k->machine, k->program, segment, core, k->layer_of_row,
+                            k->max_layers - 1);
+}
+
 static void walk_core(maker *k, uint32_t segment, uint32_t core, const xg_times *t, size_t first) {
     const xg_stream *st = &k->program->segment.v[segment].core[core];
     const xg_family *f = k->machine->family;
@@ -156,20 +133,23 @@ static void share_cycles(maker *k, uint64_t total) {
     k->work.n = 0;
 }
 
+/* Cores that have no part in a segment are idle. */
 static void add_engines(maker *k, const xg_times *t, uint32_t ncore) {
-    for (uint32_t c = 0; c < ncore; c++)
-        for (uint32_t e = 0; e < k->r->nengine; e++) {
-            const xg_engine_time *x = &t->engine[c][e];
-            xg_report_engine *y = &k->r->engine[c * k->r->nengine + e];
-            y->busy += x->busy;
-            for (uint32_t i = 0; i < k->r->nengine; i++)
-                if (i == e)
-                    y->ddr_wait += x->wait[i];
-                else
-                    y->waiting += x->wait[i];
-            y->idle += x->idle;
-            y->instructions += x->instructions;
+    for (uint32_t i = 0; i < k->r->ncore * k->r->nengine; i++) {
+        xg_engine_time *y = &k->r->engine[i];
+        uint32_t c = i / k->r->nengine;
+        if (c >= ncore) {
+            y->idle += t->cycles;
+            continue;
         }
+        const xg_engine_time *x = &t->engine[c][i % k->r->nengine];
+        y->busy += x->busy;
+        for (uint32_t e = 0; e < k->r->nengine; e++) y->wait[e] += x->wait[e];
+        y->core_wait += x->core_wait;
+        y->ddr_wait += x->ddr_wait;
+        y->idle += x->idle;
+        y->instructions += x->instructions;
+    }
 }
 
 /* Cycles in which the DDR can move so many bytes: rate after refresh, no latency, no burst
@@ -212,13 +192,19 @@ static xg_status add_segment(maker *k, uint32_t segment, xg_times *t) {
     return XG_OK;
 }
 
-static void draw_segment(maker *k, uint32_t segment, const xg_times *t) {
+static void draw_segment(maker *k, uint32_t segment, const xg_times *t, bool keep) {
     const xg_segment *seg = &k->program->segment.v[segment];
     size_t at = 0;
-    for (uint32_t c = 0; c < seg->ncore; c++)
-        for (uint32_t i = 0; i < seg->core[c].n; i++, at++)
-            add_span(k, c, k->machine->family->inst[seg->core[c].inst[i].op].engine,
-                     k->clock + t->start[at], k->clock + t->end[at], k->r->cycles);
+    for (uint32_t c = 0; c < seg->ncore; c++) {
+        uint32_t *owner = keep ? owners(k, segment, c) : NULL;
+        for (uint32_t i = 0; i < seg->core[c].n; i++, at++) {
+            uint8_t op = seg->core[c].inst[i].op;
+            uint64_t start = k->clock + t->start[at], end = k->clock + t->end[at];
+            add_span(k, c, k->machine->family->inst[op].engine, start, end, k->r->cycles);
+            xg_report_span span = {start, end, c, i, segment, keep ? owner[i] : XG_NONE, op};
+            if (keep) xg_push(k->arena, &k->r->span, span);
+        }
+    }
     k->clock += t->cycles;
 }
 
@@ -294,7 +280,7 @@ static void begin(maker *k, const xg_report_options *o) {
     r->solver_note = p->solver_note ? p->solver_note : "";
     r->ncore = k->machine->cores;
     r->nengine = k->machine->family->nengine;
-    r->engine = xg_newn(k->arena, xg_report_engine, (size_t)r->ncore * r->nengine);
+    r->engine = xg_newn(k->arena, xg_engine_time, (size_t)r->ncore * r->nengine);
     r->timeline = xg_newn(k->arena, float, (size_t)r->ncore * r->nengine * XG_TIMELINE_BINS);
     r->images = 1;
     if (p->host->input.n) {
@@ -316,18 +302,23 @@ static void begin(maker *k, const xg_report_options *o) {
     add_host_steps(k, o);
 }
 
-static void finish(xg_report *r, const xg_report_options *o) {
-    uint32_t n = 0;
+static void finish(xg_report *r, xg_arena *scratch, const xg_report_options *o) {
+    uint32_t n = 0, *row = xg_newn(scratch, uint32_t, r->layer.n);
     count_macs(r, o);
     r->compute_bound = mac_cycles(r->machine, r->macs);
+    r->least_ddr_bytes =
+        r->region_bytes[XG_REG_CONST] + r->region_bytes[XG_REG_IN] + r->region_bytes[XG_REG_OUT];
+    r->least_ddr_cycles = ddr_cycles(r->machine, r->least_ddr_bytes);
     for (uint32_t i = 0; i < r->layer.n; i++) {
         const xg_layer_row *l = &r->layer.v[i];
         r->weights_bytes += l->weights_bytes;
         r->in_bytes += l->in_bytes;
         r->out_bytes += l->out_bytes;
         r->predicted += l->predicted;
-        if (l->group != XG_NONE || l->cycles) r->layer.v[n++] = *l;
+        row[i] = l->group != XG_NONE || l->cycles ? n : XG_NONE;
+        if (row[i] != XG_NONE) r->layer.v[n++] = *l;
     }
+    for (uint32_t i = 0; i < r->span.n; i++) r->span.v[i].layer = row[r->span.v[i].layer];
     r->layer.n = n;
     double sec = (double)r->cycles / ((double)r->machine->clock_khz * 1000.0);
     r->ms = sec * 1e3;
@@ -348,8 +339,9 @@ xg_status xg_report_make(xg_arena *a, const xg_machine *m, const xg_program *p,
     for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
         if (p->step.v[i].kind == XG_STEP_ACCEL) st = add_segment(&k, p->step.v[i].segment, &t[i]);
     for (uint32_t i = 0; i < p->step.n && st == XG_OK; i++)
-        if (p->step.v[i].kind == XG_STEP_ACCEL) draw_segment(&k, p->step.v[i].segment, &t[i]);
+        if (p->step.v[i].kind == XG_STEP_ACCEL)
+            draw_segment(&k, p->step.v[i].segment, &t[i], o->spans);
+    if (st == XG_OK) finish(out, k.scratch, o);
     xg_arena_free(k.scratch);
-    if (st == XG_OK) finish(out, o);
     return st;
 }

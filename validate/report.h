@@ -24,10 +24,6 @@ typedef struct xg_layer_row { /* one group */
     uint64_t busy[XG_ENGINES_MAX];               /* summed over the cores */
 } xg_layer_row;
 
-typedef struct xg_report_engine {
-    uint64_t busy, waiting, idle, ddr_wait, instructions;
-} xg_report_engine;
-
 typedef struct xg_report_memory {
     const char *name;
     uint64_t used, words,
@@ -48,6 +44,14 @@ typedef struct xg_accuracy {
     bool has_reference, has_float;
 } xg_accuracy;
 
+typedef struct xg_report_span { /* one instruction */
+    uint64_t start, end;        /* cycles from the program's begin */
+    uint32_t core, inst;        /* index in the core's stream */
+    uint32_t segment;
+    uint32_t layer; /* row of xg_report.layer, XG_NONE: none of them */
+    uint8_t op;
+} xg_report_span;
+
 typedef struct xg_report {
     const xg_machine *machine;
     const char *model, *strategy, *solver_note;
@@ -59,11 +63,14 @@ typedef struct xg_report {
      * instructions, which count the unused bytes of channel words too. */
     uint64_t macs, instructions;
     bool macs_exact;
+    /* The roofline: the slower of all MACs on the full array (compute_bound), and of constants,
+     * inputs and outputs moved once at the DDR's rate. */
+    uint64_t least_ddr_bytes, least_ddr_cycles;
     uint64_t weights_bytes, in_bytes, out_bytes, ddr_busy_cycles;
     double ms, images_per_s, tops, peak_tops;
     uint64_t region_bytes[XG_REGIONS];
     uint32_t ncore, nengine;
-    xg_report_engine *engine; /* [ncore][nengine] */
+    xg_engine_time *engine; /* [ncore][nengine]; but for instructions, each adds up to cycles */
     XG_VEC(xg_report_memory) memory;
     XG_VEC(xg_layer_row) layer; /* in the order of finishing */
     XG_VEC(xg_report_host) host;
@@ -71,6 +78,7 @@ typedef struct xg_report {
     XG_VEC(xg_quant_row) sqnr;
     bool has_accuracy;
     xg_accuracy accuracy;
+    XG_VEC(xg_report_span) span; /* when asked for */
     float *timeline; /* [ncore][nengine][XG_TIMELINE_BINS] share of the bin in which the engine
                         worked */
 } xg_report;
@@ -91,6 +99,7 @@ typedef struct xg_report_options {
     const xg_report_group *group; /* [ngroup] */
     uint32_t ngroup;
     const xg_quant_report *quant; /* NULL allowed */
+    bool spans;                   /* keep the time of every instruction, for the trace */
 } xg_report_options;
 
 /* Times every accelerator step once, on zero inputs (timing does not depend on values). Cycles
@@ -109,5 +118,8 @@ void xg_report_print_text(const xg_report *r, bool verbose, xg_buf *out);
 void xg_report_print_json(const xg_report *r, xg_buf *out);
 void xg_report_print_csv(const xg_report *r, xg_buf *out);
 void xg_report_print_svg(const xg_report *r, xg_buf *out); /* engines over time */
+/* Every instruction's time as JSON in the Trace Event Format, which chrome://tracing and Perfetto
+ * draw: a process a core, a thread an engine. Needs spans. */
+void xg_report_print_trace(const xg_report *r, xg_buf *out);
 
 #endif

@@ -57,6 +57,13 @@ static double percent_u(uint64_t part, uint64_t whole) {
     return percent((double)part, (double)whole);
 }
 
+/* Cycles over the least that the machine allows. */
+static double roofline(const xg_report *r) {
+    uint64_t least =
+        r->compute_bound > r->least_ddr_cycles ? r->compute_bound : r->least_ddr_cycles;
+    return least ? (double)r->cycles / (double)least : 0;
+}
+
 /* Share of the machine's peak that a layer reaches while it is the one that the others wait for. */
 static double layer_peak(const xg_report *r, const xg_layer_row *l) {
     double seconds = (double)l->cycles / ((double)r->machine->clock_khz * 1000.0);
@@ -122,6 +129,12 @@ static void put_head(const xg_report *r, xg_buf *out) {
     xg_putf(out, "bounds      compute alone %s cycles (%.1f %%), DDR alone %s cycles (%.1f %%)\n",
             grouped(a, r->compute_bound), percent_u(r->compute_bound, r->cycles),
             grouped(a, r->ddr_bound), percent_u(r->ddr_bound, r->cycles));
+    xg_putf(
+        out,
+        "roofline    %.3f x the least: all work on the full array %s cycles; constants, inputs and "
+        "outputs moved once, %s, %s cycles\n",
+        roofline(r), grouped(a, r->compute_bound), bytes(a, r->least_ddr_bytes),
+        grouped(a, r->least_ddr_cycles));
     xg_putf(out, "DDR         weights %s, maps in %s, maps out %s; bus busy %.1f %% of the time\n",
             bytes(a, r->weights_bytes), bytes(a, r->in_bytes), bytes(a, r->out_bytes),
             percent_u(r->ddr_busy_cycles, r->cycles));
@@ -135,17 +148,33 @@ static void put_head(const xg_report *r, xg_buf *out) {
     xg_puts(out, "\n");
 }
 
+/* Shares of the time in percent; a dot for none. */
+static void put_share(const xg_report *r, uint64_t cycles, xg_buf *out) {
+    if (cycles)
+        xg_putf(out, " %6.1f", percent_u(cycles, r->cycles));
+    else
+        xg_puts(out, "      .");
+}
+
 static void put_engines(const xg_report *r, xg_buf *out) {
-    xg_puts(out, "\nengine          busy   waits for engines   for DDR    idle   instructions\n");
-    for (uint32_t c = 0; c < r->ncore; c++)
-        for (uint32_t e = 0; e < r->nengine; e++) {
-            const xg_report_engine *x = &r->engine[c * r->nengine + e];
-            xg_putf(out,
-                    "  core %u %-6s %5.1f %%            %5.1f %%   %5.1f %%  %5.1f %%   %12s\n", c,
-                    r->machine->family->engine_names[e], percent_u(x->busy, r->cycles),
-                    percent_u(x->waiting, r->cycles), percent_u(x->ddr_wait, r->cycles),
-                    percent_u(x->idle, r->cycles), grouped(out->arena, x->instructions));
-        }
+    bool cores = r->ncore > 1;
+    xg_puts(out, "\nengine, %        busy | waits for:");
+    for (uint32_t e = 0; e < r->nengine; e++)
+        xg_putf(out, " %6s", r->machine->family->engine_names[e]);
+    xg_putf(out, "%s    DDR |   idle   instructions\n", cores ? "  cores" : "");
+    for (uint32_t i = 0; i < r->ncore * r->nengine; i++) {
+        const xg_engine_time *x = &r->engine[i];
+        xg_putf(out, "  core %u %-6s ", i / r->nengine,
+                r->machine->family->engine_names[i % r->nengine]);
+        put_share(r, x->busy, out);
+        xg_puts(out, " |           ");
+        for (uint32_t e = 0; e < r->nengine; e++) put_share(r, x->wait[e], out);
+        if (cores) put_share(r, x->core_wait, out);
+        put_share(r, x->ddr_wait, out);
+        xg_puts(out, " |");
+        put_share(r, x->idle, out);
+        xg_putf(out, " %14s\n", grouped(out->arena, x->instructions));
+    }
 }
 
 static int by_cycles(const void *pa, const void *pb, void *arg) {
@@ -238,12 +267,17 @@ static void json_engines(const xg_report *r, xg_json *j) {
     xg_json_key(j, "engines");
     xg_json_open(j, '[');
     for (uint32_t i = 0; i < r->ncore * r->nengine; i++) {
-        const xg_report_engine *x = &r->engine[i];
+        const xg_engine_time *x = &r->engine[i];
         xg_json_open(j, '{');
         xg_json_kint(j, "core", i / r->nengine);
         xg_json_kstr(j, "engine", r->machine->family->engine_names[i % r->nengine]);
         xg_json_kint(j, "busy_cycles", (int64_t)x->busy);
-        xg_json_kint(j, "waiting_cycles", (int64_t)x->waiting);
+        xg_json_key(j, "waiting_for_cycles");
+        xg_json_open(j, '{');
+        for (uint32_t e = 0; e < r->nengine; e++)
+            xg_json_kint(j, r->machine->family->engine_names[e], (int64_t)x->wait[e]);
+        xg_json_kint(j, "other_cores", (int64_t)x->core_wait);
+        xg_json_close(j, '}');
         xg_json_kint(j, "ddr_wait_cycles", (int64_t)x->ddr_wait);
         xg_json_kint(j, "idle_cycles", (int64_t)x->idle);
         xg_json_kint(j, "instructions", (int64_t)x->instructions);
@@ -311,6 +345,9 @@ void xg_report_print_json(const xg_report *r, xg_buf *out) {
     xg_json_knum(&j, "peak_percent", percent(r->tops, r->peak_tops));
     xg_json_kint(&j, "compute_bound_cycles", (int64_t)r->compute_bound);
     xg_json_kint(&j, "ddr_bound_cycles", (int64_t)r->ddr_bound);
+    xg_json_kint(&j, "least_ddr_bytes", (int64_t)r->least_ddr_bytes);
+    xg_json_kint(&j, "least_ddr_cycles", (int64_t)r->least_ddr_cycles);
+    xg_json_knum(&j, "roofline", roofline(r));
     xg_json_kint(&j, "ddr_busy_cycles", (int64_t)r->ddr_busy_cycles);
     xg_json_kint(&j, "weights_bytes", (int64_t)r->weights_bytes);
     xg_json_kint(&j, "maps_in_bytes", (int64_t)r->in_bytes);

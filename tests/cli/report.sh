@@ -13,6 +13,15 @@ run 0 report small.xg -m nano --csv
 [ "$(head -1 out | tr ',' '\n' | wc -l)" = "$(sed -n 2p out | tr ',' '\n' | wc -l)" ] || fail "CSV columns"
 run 0 report small.xg -m nano --svg
 says out "</svg>"
+run 0 report small.xg -m nano --trace
+is_json out
+cp out trace.json
+run 0 report small.xg -m nano --json
+for engine in LOAD SAVE CONV MISC; do # the trace has the instructions that the report counts
+    grep -q "\"name\": \"$engine\"" trace.json || fail "no thread $engine"
+done
+[ "$(grep -c '"ph": "X"' trace.json)" -le "$(sed -n 's/^  "instructions": \([0-9]*\),/\1/p' out)" ] || fail "instructions"
+[ "$(grep -c '"ph": "X"' trace.json)" -gt 10 ] || fail "empty trace"
 run 0 compile small.xg -m nano -o s.xgb
 run 0 report s.xgb --dir there
 for f in report.txt report.json layers.csv timeline.svg; do [ -s there/$f ] || fail "$f"; done

@@ -175,6 +175,7 @@ static void accounts_close(const xg_machine *m, const xg_segment *seg, const xg_
             const xg_engine_time *x = &times->engine[c][e];
             uint64_t sum = x->busy + x->idle;
             for (int o = 0; o < XG_TILE_ENGINES; o++) sum += x->wait[o];
+            sum += x->core_wait + x->ddr_wait;
             if (sum != times->cycles)
                 print_message("core %u engine %d: busy %llu idle %llu sum %llu of %llu\n", c, e,
                               (unsigned long long)x->busy, (unsigned long long)x->idle,

@@ -400,11 +400,38 @@ static void inputs_convert_and_count(void **state) {
  * ------------------------------------------------------------------------------------------------------------
  */
 
+/* A layer's constants are its own, wherever their loads stand in the stream. */
+static void constants_are_booked_where_needed(const built *b, const xg_report *r) {
+    for (uint32_t i = 0; i < r->layer.n; i++) {
+        const xg_layer_row *l = &r->layer.v[i];
+        uint64_t weights = 0;
+        if (l->group == XG_NONE) continue;
+        const xg_group *g = &b->selection.group.v[l->group];
+        for (uint32_t k = 0; k < g->nnode; k++) {
+            const xg_node *n = xg_nodep(b->graph, g->node[k]);
+            if (n->op == XG_OP_Conv) weights += (uint64_t)xg_tensor_elems(xg_in(b->graph, n, 1));
+        }
+        assert_true(l->weights_bytes >= weights);
+        assert_int_equal(l->weights_bytes > 0, weights > 0);
+    }
+}
+
+static void engines_add_up(const xg_report *r) {
+    for (uint32_t i = 0; i < r->ncore * r->nengine; i++) {
+        const xg_engine_time *x = &r->engine[i];
+        uint64_t sum = x->busy + x->core_wait + x->ddr_wait + x->idle;
+        for (uint32_t e = 0; e < r->nengine; e++) sum += x->wait[e];
+        assert_int_equal(sum, r->cycles);
+    }
+}
+
 static void reports_add_up(void **state) {
     xg_test *t = *state;
-    static const char *const machine[] = {"nano", "zu9"};
-    for (int m = 0; m < 2; m++) {
-        built b = build(t, machine[m], "greedy", 3);
+    static const struct {
+        const char *machine, *strategy;
+    } run[] = {{"nano", "greedy"}, {"zu9", "greedy"}, {"nano", "ilp"}, {"nano", "layer"}};
+    for (size_t m = 0; m < XG_COUNT(run); m++) {
+        built b = build(t, run[m].machine, run[m].strategy, 3);
         xg_report r;
         xg_report_options o = report_options(t, &b);
         assert_ok(t->c, xg_report_make(t->a, b.machine, b.program, &o, &r));
@@ -423,6 +450,9 @@ static void reports_add_up(void **state) {
         assert_int_equal(cycles, r.cycles);
         assert_true(r.cycles >= r.compute_bound && r.cycles >= r.ddr_bound && r.cycles >= most);
         assert_true(r.weights_bytes > 0 && r.out_bytes >= 3 * 10);
+        assert_true(r.least_ddr_bytes > 3 * (8 * 8 * 3 + 10) && r.cycles > r.least_ddr_cycles);
+        constants_are_booked_where_needed(&b, &r);
+        engines_add_up(&r);
         assert_true(r.in_bytes >= 3 * 8 * 8 * 3);
         assert_int_equal(r.host.n, 3);
         xg_buf text = {.arena = t->a}, json = {.arena = t->a}, csv = {.arena = t->a},
