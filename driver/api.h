@@ -15,6 +15,7 @@
 #include "validate/report.h"
 #include "xgraph/import.h"
 #include "xgraph/samples.h"
+#include "xgraph/scheme.h"
 
 struct xgc {
     xg_ctx *ctx;
@@ -30,6 +31,7 @@ struct xgc_model {
     const xgc_machine *machine;
     xg_graph *graph;
     xg_quant_report quant;
+    xg_scheme scheme;
     const char *options; /* recorded in binaries, see xgc_model_options.recorded */
     const char *input_digest;
 };

@@ -209,6 +209,15 @@ typedef struct {
     xgc_model *model;
 } importing;
 
+/* Both ways take about a tenth of a second for that much. */
+static xg_status find_limit(xg_ctx *c, const xgc_model_options *o, uint64_t *most_macs) {
+    const char *when = o->difference ? o->difference : "cheap";
+    *most_macs = !strcmp(when, "always") ? UINT64_MAX : !strcmp(when, "cheap") ? 400000000 : 0;
+    if (*most_macs || !strcmp(when, "never")) return XG_OK;
+    return xg_error(c, XG_USAGE, "", "the difference is '%.40s', expected always, cheap or never",
+                    when);
+}
+
 static xg_status model_body(void *arg) {
     importing *l = arg;
     xg_arena *a = l->g.arena = xg_arena_new(l->x->ctx);
@@ -223,8 +232,15 @@ static xg_status model_body(void *arg) {
     xg_image_options images;
     st = xgc_front_options(l->x->ctx, &o, &images, &f);
     if (st != XG_OK) return st;
-    st = xg_front(a, l->path, &f, &l->machine->m->rq, &g->graph, &g->quant);
+    const xg_rqrec *record = &l->machine->m->rq;
+    xg_front_result front;
+    uint64_t most_macs;
+    st = find_limit(l->x->ctx, &o, &most_macs);
+    if (st == XG_OK) st = xg_front_full(a, l->path, &f, record, &front, &g->quant);
+    if (st == XG_OK)
+        st = xg_scheme_compare(a, l->path, &f, record, &front, &g->quant, most_macs, &g->scheme);
     if (st != XG_OK) return st;
+    g->graph = front.graph;
     for (uint32_t i = 0; i < g->graph->log.n; i++) xg_note(l->x->ctx, "", "%s", g->graph->log.v[i]);
     xg_bytes data;
     char digest[65];
@@ -254,12 +270,15 @@ static xg_status model_print_body(void *arg) {
     if (!strcmp(p->form, "xg")) return xg_graph_pack(p->x->ctx, g->graph, &p->buf);
     if (!strcmp(p->form, "qoperator"))
         return xg_export_qoperator(p->x->ctx, g->graph, true, &p->buf);
-    if (!strcmp(p->form, "text"))
+    const char *difference = xg_scheme_text(p->g.arena, &g->scheme);
+    if (!strcmp(p->form, "difference"))
+        xg_putf(&p->buf, "%s%s", difference ? difference : "", difference ? "\n" : "");
+    else if (!strcmp(p->form, "text"))
         xg_graph_print(g->graph, false, &p->buf);
     else if (!strcmp(p->form, "text-data"))
         xg_graph_print(g->graph, true, &p->buf);
     else
-        return xgc_bad_form(p->x->ctx, p->form, "xg, text, text-data, qoperator");
+        return xgc_bad_form(p->x->ctx, p->form, "xg, text, text-data, qoperator, difference");
     return XG_OK;
 }
 

@@ -48,6 +48,7 @@ static xg_status check_body(void *arg) {
     }
     if (st == XG_OK)
         st = xg_check(r->arena, k->b->machine, k->model->graph, k->b->program, &co, &r->check);
+    r->check.scheme = xg_scheme_text(r->arena, &k->model->scheme);
     return st == XG_OK && !r->check.equal ? XG_MISMATCH : st;
 }
 
@@ -124,7 +125,8 @@ static xg_status report_body(void *arg) {
         return xg_error(k->x->ctx, XG_USAGE, "", "accuracy needs both --input and --labels");
     xg_report_options ro = {.model = o->name ? xg_strdup(r->arena, o->name) : NULL,
                             .quant = k->model ? &k->model->quant : NULL,
-                            .spans = o->trace};
+                            .spans = o->trace,
+                            .scheme = k->model ? &k->model->scheme : NULL};
     describe_groups(r->arena, k->b->selection, &ro);
     xg_status st = xg_report_make(r->arena, k->b->machine, k->b->program, &ro, &r->report);
     if (st == XG_OK && o->labels) st = measure_accuracy(k, o, &r->report);

@@ -110,9 +110,10 @@ xgc_model_options model_options(const cli *c) {
 }
 
 xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char *recorded,
-                      xgc_model **out) {
+                      const char *difference, xgc_model **out) {
     xgc_model_options o = model_options(c);
     o.recorded = recorded;
+    o.difference = c->o.difference ? c->o.difference : difference;
     return xgc_model_load(c->x, path, m, &o, out);
 }
 

@@ -99,12 +99,18 @@ static xgc_status add_outputs(cli *c, outputs *out, const xgc_model *g, const xg
     return st;
 }
 
-static void say(const cli *c, const xgc_binary *b, const char *path, size_t bytes) {
+static xgc_status say(cli *c, const xgc_model *g, const xgc_binary *b, const char *path,
+                      size_t bytes) {
     xgc_binary_info i = xgc_binary_describe(b);
-    if (c->o.quiet || c->o.json || !strcmp(path, "-")) return;
+    if (c->o.quiet || c->o.json || !strcmp(path, "-")) return XGC_OK;
     printf("%s: %zu bytes for %s: %llu instructions, %llu bytes of constants, %u host step%s\n",
            path, bytes, i.machine, (unsigned long long)i.instructions,
            (unsigned long long)i.constant_bytes, i.host_nodes, i.host_nodes == 1 ? "" : "s");
+    xgc_blob difference;
+    xgc_status st = xgc_model_print(c->x, g, "difference", &difference);
+    if (st == XGC_OK && difference.size) printf("requantisation: %s", difference.data);
+    xgc_blob_free(&difference);
+    return st;
 }
 
 /* model.onnx -> model.xgb, without its folder. Freed by the caller. */
@@ -126,13 +132,14 @@ static xgc_status compile(cli *c, const char *path) {
     xgc_binary *b;
     xgc_result *report = NULL;
     outputs out = {.n = 0};
+    const char *when = c->o.report ? "always" : c->o.quiet ? "never" : "cheap";
     xgc_status st = load_machine(c, NULL, &m);
-    if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, &g);
+    if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, when, &g);
     if (st == XGC_OK) st = compile_model(c, g, &b);
     if (st == XGC_OK) st = add_outputs(c, &out, g, b, path, &report);
     if (st == XGC_OK && c->o.depfile) st = write_depfile(c, path);
     if (st == XGC_OK && c->o.json) st = emit(c, print_binary, b, "json", NULL);
-    if (st == XGC_OK) say(c, b, path, out.v[out.n - 1].blob.size);
+    if (st == XGC_OK) st = say(c, g, b, path, out.v[out.n - 1].blob.size);
     outputs_free(&out);
     xgc_result_free(report);
     return st;
@@ -155,7 +162,7 @@ int cmd_import(cli *c) {
         return usage_error("import: give --output FILE (- is standard output)");
     outputs out = {.n = 0};
     xgc_status st = load_machine(c, "nano", &m);
-    if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, &g);
+    if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, "never", &g);
     if (st == XGC_OK)
         st =
             outputs_add(c, &out, print_model, g, c->o.text ? "text-data" : "xg", NULL, c->o.output);

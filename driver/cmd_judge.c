@@ -78,14 +78,14 @@ static xgc_status model_and_binary(cli *c, xgc_machine **m, xgc_model **g, xgc_b
     const char *binary = c->o.noperand > 1 ? c->o.operand[1] : NULL;
     if (!binary) {
         xgc_status st = load_machine(c, NULL, m);
-        if (st == XGC_OK) st = load_model(c, c->o.operand[0], *m, NULL, g);
+        if (st == XGC_OK) st = load_model(c, c->o.operand[0], *m, NULL, "always", g);
         return st == XGC_OK ? compile_model(c, *g, b) : st;
     }
     xgc_status st = load_binary(c, binary, b);
     if (st != XGC_OK) return st;
     xgc_binary_info i = xgc_binary_describe(*b);
     st = load_machine(c, i.machine, m);
-    return st == XGC_OK ? load_model(c, c->o.operand[0], *m, i.options, g) : st;
+    return st == XGC_OK ? load_model(c, c->o.operand[0], *m, i.options, "always", g) : st;
 }
 
 int cmd_check(cli *c) {
@@ -154,7 +154,7 @@ int cmd_report(cli *c) {
         st = load_binary(c, path, &b);
     } else {
         st = load_machine(c, NULL, &m);
-        if (st == XGC_OK) st = load_model(c, path, m, NULL, &g);
+        if (st == XGC_OK) st = load_model(c, path, m, NULL, "always", &g);
         if (st == XGC_OK) st = compile_model(c, g, &b);
     }
     if (st == XGC_OK) st = xgc_report(c->x, g, b, &o, &r);

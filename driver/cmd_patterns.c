@@ -7,7 +7,7 @@ int cmd_patterns(cli *c) {
     xgc_status st = XGC_OK;
     if (c->o.noperand) {
         st = load_machine(c, NULL, &m);
-        if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, &g);
+        if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, "never", &g);
     } else if (c->o.machine) {
         return usage_error("patterns: --machine is for a model's matches; name the model");
     }

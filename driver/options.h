@@ -69,9 +69,10 @@ void end_progress(cli *c);
 xgc_status load_machine(cli *c, const char *fallback, xgc_machine **out);
 /* The options for importing and quantising, as the library wants them. */
 xgc_model_options model_options(const cli *c);
-/* The model, with the options for importing. recorded: of a binary, or NULL. */
+/* The model, with the options for importing. recorded: of a binary, or NULL. difference: when that
+ * is measured, unless the options say. */
 xgc_status load_model(cli *c, const char *path, const xgc_machine *m, const char *recorded,
-                      xgc_model **out);
+                      const char *difference, xgc_model **out);
 xgc_status compile_model(cli *c, const xgc_model *g, xgc_binary **out);
 
 typedef xgc_status (*printer)(xgc *x, const void *what, const char *form, xgc_blob *out);

@@ -165,7 +165,10 @@ typedef struct xgc_model_options {
     bool image_crop, image_bgr;         /* cut the middle instead of stretching; blue first */
     bool random_weights;                /* replace constant-valued weights by seeded random ones */
     bool no_external_data;              /* refuse weights outside the model file */
-    const char *recorded; /* xgc_binary_info.options: gives those of the above that are not set */
+    const char *difference; /* a quantised model whose requantisation is not the machine's is run
+                               both ways and compared: "always", "never", "cheap" (default: up to
+                               4 10^8 multiply-accumulates) */
+    const char *recorded;   /* xgc_binary_info.options: gives those of the above that are not set */
 } xgc_model_options;
 /* Reads .onnx or .xg, brings it to canonical form and quantises it for the machine. All unsupported
  * operators are listed at once, a message each. */
@@ -173,7 +176,9 @@ XGC_CHECKED xgc_status xgc_model_load(xgc *x, const char *path, const xgc_machin
                                       const xgc_model_options *o, xgc_model **out);
 XGC_API void xgc_model_free(xgc_model *g);
 /* "xg" (protobuf, with weights), "text" (structure), "text-data" (with weights), "qoperator" (an
- * ONNX QOperator model with all intermediates as outputs, for another runtime). */
+ * ONNX QOperator model with all intermediates as outputs, for another runtime), "difference" (one
+ * line: how far the machine's arithmetic is from what a quantised model states; empty when it is
+ * the same). */
 XGC_CHECKED xgc_status xgc_model_print(xgc *x, const xgc_model *g, const char *form, xgc_blob *out);
 /* The fusion patterns: the shipped library (path NULL) or a file; with a model (or NULL) how often
  * each matches on its machine. "text", "json". */

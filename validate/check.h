@@ -41,7 +41,8 @@ typedef struct xg_divergence {
 
 typedef struct xg_check_result {
     const char *machine, *strategy;
-    bool equal; /* no case failed */
+    const char *scheme; /* how far the reference is from what the model states; or NULL */
+    bool equal;         /* no case failed */
     XG_VEC(xg_check_case) cases;
     XG_VEC(xg_divergence) divergence; /* first one of each group, in program order */
     uint32_t groups, groups_wrong;

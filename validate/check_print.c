@@ -66,6 +66,7 @@ void xg_check_print_text(const xg_check_result *r, bool verbose, xg_buf *out) {
             xg_putf(out, "%s %s", i ? "," : ":", r->incomplete.v[i]);
         xg_puts(out, !verbose && r->incomplete.n > 3 ? ", ...\n" : "\n");
     }
+    if (r->scheme) xg_putf(out, "requantisation: %s\n", r->scheme);
     xg_putf(out,
             "%s  %u input set%s x %u tensors (%u on chip only), %" PRIu64 " elements each, %" PRIu64
             " instructions; %u of %u checks passed\n",
@@ -113,6 +114,7 @@ void xg_check_print_json(const xg_check_result *r, xg_buf *out) {
     xg_json_kstr(&j, "verdict", r->equal ? "equal" : "different");
     xg_json_kstr(&j, "machine", r->machine);
     xg_json_kstr(&j, "strategy", r->strategy);
+    if (r->scheme) xg_json_kstr(&j, "requantisation", r->scheme);
     xg_json_kint(&j, "input_sets", r->input_sets);
     xg_json_kint(&j, "tensors", r->tensors);
     xg_json_kint(&j, "tensors_compared", r->tensors_complete);

@@ -235,14 +235,6 @@ static const char *reason_of(const xg_report_options *o, const char *node) {
     return "";
 }
 
-static uint64_t node_macs(const xg_graph *g, const xg_node *n) {
-    const xg_tensor *x = xg_in(g, n, 0), *w = xg_in(g, n, 1), *y = xg_out(g, n, 0);
-    uint64_t out = (uint64_t)xg_tensor_elems(y);
-    if (n->op == XG_OP_Conv) return out * (uint64_t)(w->dim[1] * w->dim[2] * w->dim[3]);
-    if (n->op == XG_OP_MatMul) return out * (uint64_t)x->dim[x->rank - 1];
-    return 0;
-}
-
 /* Replaces the instructions' multiply-accumulates by the network's. */
 static void count_macs(xg_report *r, const xg_report_options *o) {
     for (uint32_t i = 0; i < r->layer.n; i++) r->macs += r->layer.v[i].macs;
@@ -255,7 +247,7 @@ static void count_macs(xg_report *r, const xg_report_options *o) {
         if (l->group >= o->ngroup) continue;
         const xg_report_group *g = &o->group[l->group];
         for (uint32_t n = 0; n < g->nnode; n++)
-            l->macs += node_macs(o->graph, xg_nodep(o->graph, g->node[n]));
+            l->macs += xg_node_macs(o->graph, xg_nodep(o->graph, g->node[n]));
         r->macs += l->macs;
     }
 }
@@ -295,6 +287,7 @@ static void begin(maker *k, const xg_report_options *o) {
         xg_push(k->arena, &r->memory, m);
     }
     r->quantised = o->quant && o->quant->how ? o->quant->how : "";
+    if (o->scheme) r->scheme = *o->scheme;
     for (uint32_t i = 0; o->quant && i < o->quant->row.n; i++)
         xg_push(k->arena, &r->sqnr, o->quant->row.v[i]);
     find_layers(k);

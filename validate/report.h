@@ -9,7 +9,7 @@
 #define XG_REPORT_H
 
 #include "validate/run.h"
-#include "xgraph/import.h"
+#include "xgraph/scheme.h"
 
 enum { XG_TIMELINE_BINS = 960 };
 
@@ -76,6 +76,7 @@ typedef struct xg_report {
     XG_VEC(xg_report_host) host;
     const char *quantised; /* how, or "" */
     XG_VEC(xg_quant_row) sqnr;
+    xg_scheme scheme; /* stated NULL: nothing to say */
     bool has_accuracy;
     xg_accuracy accuracy;
     XG_VEC(xg_report_span) span; /* when asked for */
@@ -100,6 +101,7 @@ typedef struct xg_report_options {
     uint32_t ngroup;
     const xg_quant_report *quant; /* NULL allowed */
     bool spans;                   /* keep the time of every instruction, for the trace */
+    const xg_scheme *scheme;      /* NULL allowed */
 } xg_report_options;
 
 /* Times every accelerator step once, on zero inputs (timing does not depend on values). Cycles

@@ -109,6 +109,8 @@ static void put_head(const xg_report *r, xg_buf *out) {
             m->cores, m->cores == 1 ? "" : "s", (double)m->clock_khz / 1000.0,
             si(a, r->peak_tops * 1e12, "OP/s"), m->profile);
     if (r->quantised[0]) xg_putf(out, "quantised   %s\n", r->quantised);
+    const char *scheme = xg_scheme_text(a, &r->scheme);
+    if (scheme) xg_putf(out, "scheme      %s\n", scheme);
     xg_putf(out, "strategy    %s%s%s\n", r->strategy, r->solver_note[0] ? "; " : "",
             r->solver_note);
     if (r->has_accuracy) put_accuracy(r, out);
@@ -320,6 +322,27 @@ static void json_accuracy(const xg_accuracy *x, xg_json *j) {
     xg_json_close(j, '}');
 }
 
+static void json_scheme(const xg_scheme *s, xg_json *j) {
+    xg_json_key(j, "requantisation");
+    xg_json_open(j, '{');
+    xg_json_kstr(j, "stated", s->stated);
+    xg_json_kstr(j, "machine", s->machine);
+    if (s->measured) {
+        xg_json_kstr(j, "inputs", s->calibration ? "calibration" : "random");
+        xg_json_kint(j, "sets", (int64_t)s->sets);
+        xg_json_kint(j, "layers", s->layers);
+        xg_json_kint(j, "layers_that_differ", s->differ);
+        if (s->output) xg_json_kstr(j, "output", s->output);
+        xg_json_knum(j, "output_steps", s->steps);
+        xg_json_knum(j, "output_difference", s->most);
+        xg_json_knum(j, "cosine", s->cosine);
+        if (s->layer) xg_json_kstr(j, "layer", s->layer);
+        xg_json_knum(j, "layer_steps", s->layer_steps);
+        xg_json_knum(j, "layer_difference", s->layer_most);
+    }
+    xg_json_close(j, '}');
+}
+
 void xg_report_print_json(const xg_report *r, xg_buf *out) {
     xg_json j;
     xg_json_init(&j, out);
@@ -332,6 +355,7 @@ void xg_report_print_json(const xg_report *r, xg_buf *out) {
     xg_json_kstr(&j, "strategy", r->strategy);
     xg_json_kstr(&j, "solver_note", r->solver_note);
     xg_json_kstr(&j, "quantised", r->quantised);
+    if (r->scheme.stated) json_scheme(&r->scheme, &j);
     if (r->has_accuracy) json_accuracy(&r->accuracy, &j);
     xg_json_kint(&j, "batch", (int64_t)r->images);
     xg_json_kint(&j, "cycles", (int64_t)r->cycles);

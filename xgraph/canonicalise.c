@@ -88,11 +88,14 @@ static xg_status tidy_names(xg_ctx *c, xg_graph **gp) {
 
 /* ---- running ---- */
 
-static xg_status run_passes(xg_arena *a, xg_graph **g, bool exact, xg_dump_fn dump, void *arg) {
+/* approximated: NULL leaves out the passes that are not exact. */
+static xg_status run_passes(xg_arena *a, xg_graph **g, bool *approximated, xg_dump_fn dump,
+                            void *arg) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_pass_args args = {.arena = a};
     for (const xg_pass_desc *p = xg_passes; p->name; p++) {
-        if (exact && !p->exact) continue;
+        if (!approximated && !p->exact) continue;
+        args.changed = p->exact ? NULL : approximated;
         xg_status st = p->run(c, g, &args);
         if (!st && !p[1].name) st = tidy_names(c, g);
         if (!st) st = xg_graph_verify(c, *g);
@@ -103,10 +106,17 @@ static xg_status run_passes(xg_arena *a, xg_graph **g, bool exact, xg_dump_fn du
     return XG_OK;
 }
 
+xg_status xg_canonicalise_telling(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg,
+                                  bool *approximated) {
+    *approximated = false;
+    return run_passes(a, g, approximated, dump, arg);
+}
+
 xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg) {
-    return run_passes(a, g, false, dump, arg);
+    bool approximated;
+    return xg_canonicalise_telling(a, g, dump, arg, &approximated);
 }
 
 xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g) {
-    return run_passes(a, g, true, NULL, NULL);
+    return run_passes(a, g, NULL, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "xgraph/interp.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef enum fill_kind { FILL_RANDOM, FILL_MIN, FILL_MAX, FILL_ZERO } fill_kind;
@@ -9,9 +10,14 @@ static bool moves_only(uint16_t op) {
            op == XG_OP_Gather;
 }
 
+typedef struct span {
+    float lo, hi;
+    bool whole; /* only integers: a Quantize of scale 1 reads them */
+} span;
+
 /* The range of the first Quantize that reads t, straight or through movements of its elements. */
-static bool quantize_range(const xg_graph *g, const xg_uses *uses, uint32_t t, float *lo,
-                           float *hi) {
+static span quantize_range(const xg_graph *g, const xg_uses *uses, uint32_t t) {
+    const span none = {-1, 1, false};
     for (uint32_t depth = 0; depth < g->node.n; depth++) {
         uint32_t next = XG_NONE;
         for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++) {
@@ -20,24 +26,25 @@ static bool quantize_range(const xg_graph *g, const xg_uses *uses, uint32_t t, f
                 const xg_tensor *y = xg_out(g, n, 0);
                 int32_t qlo, qhi;
                 xg_dtype_range(y->dtype, &qlo, &qhi);
-                *lo = xg_dequantize_f32(qlo, y->quant->scale[0], y->quant->zp[0]);
-                *hi = xg_dequantize_f32(qhi, y->quant->scale[0], y->quant->zp[0]);
-                return true;
+                const float scale = y->quant->scale[0];
+                return (span){xg_dequantize_f32(qlo, scale, y->quant->zp[0]),
+                              xg_dequantize_f32(qhi, scale, y->quant->zp[0]), scale == 1};
             }
             if (next == XG_NONE && moves_only(n->op) && n->in[0] == t) next = n->out[0];
         }
-        if (next == XG_NONE) return false;
+        if (next == XG_NONE) return none;
         t = next;
     }
-    return false;
+    return none;
 }
 
-static void fill_f32(float *x, int64_t n, fill_kind kind, float lo, float hi, uint64_t *seed) {
+static void fill_f32(float *x, int64_t n, fill_kind kind, span s, uint64_t *seed) {
     for (int64_t i = 0; i < n; i++) {
         float u = (float)(xg_random(seed) >> 40) * 0x1p-24f; /* [0, 1) */
-        x[i] = kind == FILL_RANDOM ? lo + (hi - lo) * u
-               : kind == FILL_MIN  ? lo
-               : kind == FILL_MAX  ? hi
+        float v = s.lo + (s.hi - s.lo) * u;
+        x[i] = kind == FILL_RANDOM ? (s.whole ? rintf(v) : v)
+               : kind == FILL_MIN  ? s.lo
+               : kind == FILL_MAX  ? s.hi
                                    : 0;
     }
 }
@@ -92,9 +99,8 @@ xg_status xg_values_fill(xg_ctx *c, xg_values *v, const char *kind, uint64_t see
             seed +
             i * 0x632be59bd9b4e019u; /* an input's values do not depend on the inputs before */
         if (x->dtype == XG_F32) {
-            float lo = -1, hi = 1;
-            quantize_range(v->graph, &uses, t, &lo, &hi);
-            fill_f32(xg_values_get(v, t), xg_tensor_elems(x), f, lo, hi, &state);
+            fill_f32(xg_values_get(v, t), xg_tensor_elems(x), f, quantize_range(v->graph, &uses, t),
+                     &state);
         } else
             fill_integers(xg_values_get(v, t), x, f, &state);
     }

@@ -100,17 +100,21 @@ static xg_status check_options(xg_ctx *c, const xg_front_options *o, const xg_fr
     return XG_OK;
 }
 
+xg_status xg_front_read(xg_arena *a, const char *path, const xg_import_options *o, xg_graph **out) {
+    if (!ends_with(path, ".xg")) return xg_import_onnx(a, path, o, out);
+    if (o->ncut) return xg_error(xg_arena_ctx(a), XG_USAGE, path, "--cut is for ONNX models");
+    return xg_graph_read(a, path, out);
+}
+
 xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o,
                         const xg_rqrec *record, xg_front_result *r, xg_quant_report *report) {
     xg_ctx *c = xg_arena_ctx(a);
     *r = (xg_front_result){0};
-    if (ends_with(path, ".xg") && o->import.ncut)
-        return xg_error(c, XG_USAGE, path, "--cut is for ONNX models");
-    xg_status st = ends_with(path, ".xg") ? xg_graph_read(a, path, &r->graph)
-                                          : xg_import_onnx(a, path, &o->import, &r->graph);
+    xg_status st = xg_front_read(a, path, &o->import, &r->graph);
     if (st == XG_OK)
-        st = o->as_it_is ? xg_canonicalise_exact(a, &r->graph)
-                         : xg_canonicalise(a, &r->graph, o->dump, o->dump_arg);
+        st = o->as_it_is
+                 ? xg_canonicalise_exact(a, &r->graph)
+                 : xg_canonicalise_telling(a, &r->graph, o->dump, o->dump_arg, &r->approximated);
     if (st != XG_OK) return st;
     if (o->weights_random) randomise(a, r->graph);
     r->before = r->graph;

@@ -141,6 +141,14 @@ bool xg_node_is_wide(const xg_graph *g, const xg_node *n) {
     return false;
 }
 
+uint64_t xg_node_macs(const xg_graph *g, const xg_node *n) {
+    const xg_tensor *x = xg_in(g, n, 0), *w = xg_in(g, n, 1);
+    uint64_t out = (uint64_t)xg_tensor_elems(xg_out(g, n, 0));
+    if (n->op == XG_OP_Conv) return out * (uint64_t)(w->dim[1] * w->dim[2] * w->dim[3]);
+    if (n->op == XG_OP_MatMul) return out * (uint64_t)x->dim[x->rank - 1];
+    return 0;
+}
+
 int64_t xg_tensor_elems(const xg_tensor *t) {
     int64_t n = 1;
     for (uint32_t i = 0; i < t->rank; i++) {

@@ -37,6 +37,7 @@ typedef struct xg_pass_args {
     const xg_rqrec *record;                   /* for target passes; NULL else */
     const struct xg_calibration *calibration; /* for quantise */
     struct xg_quant_report *report;           /* may be NULL */
+    bool *changed;                            /* set when a rule of the pass fired; may be NULL */
 } xg_pass_args;
 typedef xg_status (*xg_pass_fn)(xg_ctx *c, xg_graph **g, const xg_pass_args *p);
 typedef struct xg_pass_desc {
@@ -50,6 +51,9 @@ extern const xg_pass_desc xg_passes[]; /* passes.def, in order; ends with a NULL
  * after each. dump: called with the graph after each pass (NULL allowed). */
 typedef xg_status (*xg_dump_fn)(void *arg, const char *pass, const xg_graph *g);
 XG_MUST_USE xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg);
+/* The same; *approximated tells whether a pass that is not exact rewrote something. */
+XG_MUST_USE xg_status xg_canonicalise_telling(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg,
+                                              bool *approximated);
 
 /* The same without the passes that are not exact. */
 XG_MUST_USE xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g);
@@ -122,10 +126,11 @@ typedef struct xg_quant_row {
     bool known;     /* the graph before has a node of that name, which options may name */
     double own_db; /* the same when the node's inputs are exact but for their own rounding; NAN when
                       not measured */
+    double most;   /* largest difference of an element, in real units */
 } xg_quant_row;
 typedef struct xg_quant_output {
     const char *name;
-    double sqnr_db, cosine; /* all samples together */
+    double sqnr_db, cosine, most; /* all samples together; most as in a row */
 } xg_quant_output;
 /* A tensor of the graph before whose channels the graph after holds divided (cross-layer
  * equalisation). */
@@ -135,6 +140,7 @@ typedef struct xg_quant_scaled {
 } xg_quant_scaled;
 typedef struct xg_quant_report {
     bool measure;    /* set by the caller: fill the rows, which runs the interpreter twice */
+    bool together;   /* set by the caller: xg_quant_compare() leaves own_db out */
     const char *how; /* "as the model states", "min-max", "re-quantised to powers of two" */
     XG_VEC(xg_quant_row) row;
     XG_VEC(xg_quant_output) output;
@@ -218,12 +224,17 @@ typedef struct xg_front_options {
 XG_MUST_USE xg_status xg_front(xg_arena *a, const char *path, const xg_front_options *o,
                                const xg_rqrec *record, xg_graph **out, xg_quant_report *report);
 
+/* Its first step: the file as it is. */
+XG_MUST_USE xg_status xg_front_read(xg_arena *a, const char *path, const xg_import_options *o,
+                                    xg_graph **out);
+
 /* The same, with what came by on the way. */
 typedef struct xg_front_result {
-    xg_graph *graph;  /* as xg_front's */
-    xg_graph *before; /* canonical, equalised when that was done; before any quantisation by xgc */
-    bool was_float;   /* then map and ranges are set */
-    xg_quant_map map; /* from == before */
+    xg_graph *graph;   /* as xg_front's */
+    xg_graph *before;  /* canonical, equalised when that was done; before any quantisation by xgc */
+    bool was_float;    /* then map and ranges are set */
+    bool approximated; /* `before` is not exactly the file's: xg_canonicalise_exact() of that is */
+    xg_quant_map map;  /* from == before */
     xg_calibration ranges;
     struct xg_samples *samples; /* of calib_inputs, or NULL */
 } xg_front_result;

@@ -266,6 +266,7 @@ xg_status xg_rw_run(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_rul
         bool changed;
         xg_status st = sweep(c, g, p, rules, &changed);
         if (st || !changed) return st;
+        if (p->changed) *p->changed = true;
     }
     return xg_error(c, XG_INTERNAL, "", "a pass does not come to an end");
 }

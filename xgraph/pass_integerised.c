@@ -219,15 +219,24 @@ static uint32_t weights(xg_rw *r, uint32_t like, const xg_tensor *w, const doubl
     return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
 }
 
-/* The real bias: s b + t, half a step lower where the value is rounded down. */
+/* Rounding to the nearest gives floor(v) when the bias is lower by 1/2 .. 1/2 - 1/d (without the
+ * latter). Biases are whole units: one of those in that range is exact where halves round up;
+ * without one the nearest to the middle has to do. */
+static double lowered(double v, double unit, double d) {
+    double least = (v - 0.5) / unit, whole = ceil(least - 1e-9);
+    if (unit > 0 && whole < least + 1 / (d * unit) - 1e-9) return whole * unit;
+    return v - 0.5 + 0.5 / d;
+}
+
+/* The real bias: s b + t, lower where the value is rounded down. */
 static uint32_t bias(xg_rw *r, const xg_node *conv, const chain *k, int64_t channels) {
     const xg_tensor *b = xg_in(r->g, conv, 2);
     float *data = xg_newn(r->a, float, (size_t)channels);
     for (int64_t c = 0; c < channels; c++) {
         double v = 0;
         if (b && (!constant_at(b, channels, c, &v) || !is_integer(v))) return XG_NONE;
-        v = k->s[c] * v + k->t[c] - (k->rounds ? 0.5 - 0.5 / k->d : 0);
-        data[c] = (float)v;
+        v = k->s[c] * v + k->t[c];
+        data[c] = (float)(k->rounds ? lowered(v, fabs(k->s[c]), k->d) : v);
     }
     return xg_rw_const(r, xg_strf(r->tmp, "%s.bias", conv->name), XG_F32, 1, &channels, data, NULL);
 }
@@ -360,8 +369,12 @@ static bool input(xg_rw *r, uint32_t node) {
     bool is_signed = has_signed_layers(r->g);
     xg_rw_log(r, "graph input '%s' is taken as integers from %s", x->name,
               is_signed ? "-128 to 127" : "0 to 255");
+    const char *name = xg_strf(r->a, "%s.codes", x->name);
     in[0] = through_codes(r, node, in[0], is_signed ? XG_I8 : XG_U8);
     if (in[0] == XG_NONE) return false;
+    xg_tensor *codes = xg_in(r->g, xg_rw_made_by(r, in[0], XG_OP_Dequantize), 0);
+    codes->name = name; /* the reader's own name is that of what it makes */
+    codes->onnx = NULL;
     uint32_t fresh = xg_rw_add(r, (xg_op)xg_nodep(r->g, node)->op, node, in, nin);
     xg_rw_copy_attrs(r, node, fresh);
     return xg_rw_infer(r, fresh) && xg_rw_replace(r, out, xg_rw_out(r, fresh));

@@ -11,6 +11,7 @@
 
 typedef struct sums {
     double signal, noise, other, product; /* of a, of a - b, of b, a times b */
+    double most;                          /* largest |a - b| */
     bool any;
 } sums;
 
@@ -26,6 +27,7 @@ typedef struct work {
     const float **divide; /* [before's tensors] */
     sums *all, *own;      /* [after's nodes] */
     sums *output;         /* [after's outputs] */
+    bool measure_own;
 } work;
 
 /* ---- matching ---- */
@@ -85,6 +87,7 @@ static void add(const work *w, uint32_t x, const void *a, uint32_t y, const void
         s->noise += (p - q) * (p - q);
         s->other += q * q;
         s->product += p * q;
+        s->most = fmax(s->most, fabs(p - q));
     }
     s->any = true;
 }
@@ -177,7 +180,7 @@ static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *s
         if (!is_row(w, n)) continue;
         uint32_t y = n->out[0], x = w->twin[y];
         add(w, x, a.v[x], y, b.v[y], &w->all[i]);
-        st = add_own(w, i, &a, &own);
+        if (w->measure_own) st = add_own(w, i, &a, &own);
     }
     for (uint32_t i = 0; i < w->after->output.n && st == XG_OK; i++) {
         uint32_t y = w->after->output.v[i], x = w->before->output.v[i];
@@ -197,13 +200,15 @@ static void report_rows(const work *w, xg_arena *a, xg_quant_report *report) {
                             .op = xg_ops[n->op].name,
                             .known = xg_map_get(&w->nodes, n->name) != XG_NONE,
                             .sqnr_db = sqnr(&w->all[i]),
-                            .own_db = sqnr(&w->own[i])};
+                            .own_db = sqnr(&w->own[i]),
+                            .most = w->all[i].most};
         xg_push(a, &report->row, row);
     }
     for (uint32_t i = 0; i < w->after->output.n; i++) {
         xg_quant_output out = {.name = xg_tensorp(w->after, w->after->output.v[i])->name,
                                .sqnr_db = sqnr(&w->output[i]),
-                               .cosine = cosine(&w->output[i])};
+                               .cosine = cosine(&w->output[i]),
+                               .most = w->output[i].most};
         xg_push(a, &report->output, out);
     }
 }
@@ -216,6 +221,7 @@ xg_status xg_quant_compare(xg_arena *a, const xg_graph *before, const xg_graph *
         return xg_error(c, XG_INTERNAL, "", "the graphs have %u and %u outputs", before->output.n,
                         after->output.n);
     work w = {.ctx = c, .tmp = xg_arena_new(c), .before = before, .after = after, .record = record};
+    w.measure_own = !report->together;
     w.all = xg_newn(w.tmp, sums, after->node.n);
     w.own = xg_newn(w.tmp, sums, after->node.n);
     w.output = xg_newn(w.tmp, sums, after->output.n);

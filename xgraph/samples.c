@@ -360,8 +360,23 @@ static void fill_input(const xg_array *from, uint64_t set, xg_values *v, uint32_
         ((float *)to)[k] = (float)xg_load(from->data, from->dtype, first + k);
 }
 
+/* In the ranges of the samples' own graph, whatever v's quantises its inputs to. */
+static xg_status fill_random(const xg_samples *s, xg_values *v) {
+    xg_arena *scratch = xg_arena_new(s->ctx);
+    xg_values own;
+    xg_values_init(&own, s->g, scratch);
+    xg_status st = xg_values_fill(s->ctx, &own, "random", s->seed);
+    for (uint32_t k = 0; k < s->g->input.n && st == XG_OK; k++) {
+        const xg_tensor *x = xg_tensorp(s->g, s->g->input.v[k]);
+        memcpy(xg_values_get(v, v->graph->input.v[k]), own.v[s->g->input.v[k]],
+               (size_t)xg_tensor_elems(x) * xg_dtype_bytes(x->dtype));
+    }
+    xg_arena_free(scratch);
+    return st;
+}
+
 xg_status xg_samples_fill(const xg_samples *s, uint64_t i, xg_values *v) {
-    if (s->random) return xg_values_fill(s->ctx, v, "random", s->seed);
+    if (s->random) return fill_random(s, v);
     if (s->picture.n) return fill_pictures(s, i, v);
     uint32_t e = 0;
     while (e + 1 < s->entry.n && i >= s->entry.v[e].first + s->entry.v[e].sets) e++;

@@ -171,6 +171,8 @@ bool xg_quant_equal(const xg_quant *a, const xg_quant *b);
 /* True when the node reads or makes quantised 16-bit integers. Such nodes run on the host, by the
  * same arithmetic on every machine (kernel_wide.c); their accumulators have XG_WIDE_ACC_BITS. */
 bool xg_node_is_wide(const xg_graph *g, const xg_node *n);
+/* Multiply-accumulates of a Conv or MatMul; 0 for all others. */
+uint64_t xg_node_macs(const xg_graph *g, const xg_node *n);
 enum { XG_WIDE_ACC_BITS = 48 };
 
 /* Product of the dimensions; INT64_MAX when it overflows, 0 when a dimension is negative. */

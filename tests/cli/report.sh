@@ -50,4 +50,23 @@ run 0 compile copy.xg -m nano -o copy.xgb
 run 0 check small.xg copy.xgb --fill random:2
 run 0 import small.xg --text -m zu9 -o -
 says out 'node Softmax'
+
+# a quantised model in a machine's own requantisation: how far that is from what the model states
+qdq=$source_dir/examples/digits/digits_qdq.onnx
+run 0 report "$qdq" -m zu9 --json
+is_json out
+says out '"output_difference"'
+run 0 check "$qdq" -m zu9 --functional
+says out "requantisation: the model states binary32 scales"
+says out "layers differ"
+run 0 check "$qdq" -m nano --functional
+grep -q requantisation out && fail "nano computes as the model states"
+run 0 compile "$qdq" -m edge -o edge.xgb
+says out "no element differs"
+run 0 compile "$qdq" -m zu9 --difference never -o a.xgb
+says out "not measured"
+run 0 compile "$qdq" -m zu9 -q -o b.xgb
+same a.xgb b.xgb
+run 2 compile "$qdq" -m zu9 --difference sometimes
+one_line_error
 exit 0
