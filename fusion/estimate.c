@@ -304,6 +304,8 @@ static void areas(est *e) {
     e->tc = !inside && e->s->tile_oc && e->s->tile_oc < e->channels ? e->s->tile_oc : e->channels;
     e->tiles = (uint64_t)xg_ceil_div(e->rows, e->th) * (uint64_t)xg_ceil_div(e->cols, e->tw);
     e->blocks = (uint64_t)xg_ceil_div(e->channels, e->tc);
+    if (e->s->batched || e->s->split != XG_SPLIT_IMAGE) /* images are more tiles of one pass */
+        e->tiles *= e->images, e->images = 1;
 }
 
 static uint32_t cores_at_work(const est *e) {

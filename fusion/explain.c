@@ -39,7 +39,7 @@ static const char *short_strategy(const overview *o, const xg_group *g) {
                    s->order == XG_WEIGHT_STATIONARY ? "weights"
                    : s->weights_resident            ? "both"
                                                     : "maps",
-                   splits[s->split]);
+                   s->batched ? "batched" : splits[s->split]);
 }
 
 static void put_places(const overview *o, const xg_cost_terms *c, xg_buf *b) {

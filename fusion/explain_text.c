@@ -53,8 +53,10 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     xg_putf(&b, "tile %" PRId64 " x %" PRId64 " x %" PRId64,
             xg_min(s->tile_h ? s->tile_h : d[1], d[1]), xg_min(s->tile_w ? s->tile_w : d[2], d[2]),
             xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]));
-    xg_putf(&b, " of %" PRId64 " x %" PRId64 " x %" PRId64 ", %s step%s an image", d[1], d[2], d[3],
-            digits(t, (int64_t)p->times), p->times == 1 ? "" : "s");
+    bool all = s->batched || s->split != XG_SPLIT_IMAGE;
+    xg_putf(&b, " of %" PRId64 " x %" PRId64 " x %" PRId64 ", %s step%s %s", d[1], d[2], d[3],
+            digits(t, (int64_t)p->times), p->times == 1 ? "" : "s",
+            all && d[0] > 1 ? "for all images" : "an image");
     if (s->tile_ic) xg_putf(&b, "; %u input channels at a time", s->tile_ic);
     xg_puts(&b, s->order == XG_MAP_STATIONARY ? "; maps stay, weights pass"
                                               : "; weights stay, maps pass");
@@ -63,6 +65,7 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     switch (s->split) {
     case XG_SPLIT_IMAGE:
         xg_puts(&b, t->e->m->cores > 1 ? "; an image a core" : "");
+        xg_puts(&b, s->batched ? "; all of them before the next group" : "");
         break;
     case XG_SPLIT_ROWS:
         xg_putf(&b, "; rows over %s", cores);

@@ -62,3 +62,27 @@ uint32_t *xg_selection_runs(const xg_selection *s, xg_arena *a) {
     }
     return run;
 }
+
+uint32_t *xg_selection_stretches(const xg_selection *s, xg_arena *a) {
+    uint32_t *v = xg_selection_runs(s, a), run = 0, stretch = 0;
+    for (uint32_t i = 0; i < s->group.n; i++) {
+        bool cut = i && (s->group.v[i].strategy.batched || s->group.v[i - 1].strategy.batched);
+        if (i && (cut || v[i] != run)) stretch++;
+        run = v[i];
+        v[i] = stretch;
+    }
+    return v;
+}
+
+uint32_t xg_selection_rounds(const xg_selection *s, const xg_machine *m, uint32_t first,
+                             uint32_t last) {
+    int64_t most = 1;
+    for (uint32_t gi = first; gi < last; gi++) {
+        const xg_group *g = &s->group.v[gi];
+        int64_t d[4];
+        xg_group_dims(s->graph, g, d);
+        if (g->strategy.split == XG_SPLIT_IMAGE && !g->strategy.batched)
+            most = xg_max(most, xg_ceil_div(d[0], m->cores));
+    }
+    return (uint32_t)most;
+}

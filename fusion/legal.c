@@ -66,6 +66,8 @@ static const char *check_strategy(xg_arena *a, const xg_graph *gr, const xg_mach
                        unit);
     if (t->fold && (!xg_may_fold(gr, m, g->node[0]) || t->tile_ic))
         return "its first node cannot be folded";
+    if (t->batched && t->split != XG_SPLIT_IMAGE)
+        return "only images that cores share can pass it batched";
     if (t->tile_ic % m->tile.icp)
         return xg_strf(a, "a chunk of %u is no multiple of the array's %u input channels",
                        t->tile_ic, m->tile.icp);

@@ -7,7 +7,7 @@ typedef struct sides {
     const xg_graph *g;
     bool *accel;        /* [nodes] */
     uint32_t *group_of; /* [nodes] */
-    uint32_t *run;      /* [nodes] what stays on chip does so only within its run */
+    uint32_t *run;      /* [nodes] what stays on chip does so only within its stretch */
     xg_uses uses;
 } sides;
 
@@ -17,7 +17,7 @@ static sides sides_of(const xg_selection *s, xg_arena *a) {
                .group_of = xg_newn(a, uint32_t, s->graph->node.n + 1),
                .run = xg_newn(a, uint32_t, s->graph->node.n + 1),
                .uses = xg_graph_uses(s->graph, a)};
-    const uint32_t *run = xg_selection_runs(s, a);
+    const uint32_t *run = xg_selection_stretches(s, a);
     for (uint32_t i = 0; i < s->group.n; i++)
         for (uint32_t k = 0; k < s->group.v[i].nnode; k++) {
             d.accel[s->group.v[i].node[k]] = s->group.v[i].where == XG_ON_ACCEL;
@@ -101,8 +101,8 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
         const xg_group *g = &s->group.v[d.group_of[i]];
         xg_tile_kind kind = xg_node_tile_kind(s->graph, n);
         bool returned = xg_group_returns(g, i);
-        if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || !returned ||
-            kind == XG_TK_VIEW || !readers_find_it(&d, s, parent, n->out[0]))
+        if (g->where != XG_ON_ACCEL || g->strategy.split != XG_SPLIT_IMAGE || g->strategy.batched ||
+            !returned || kind == XG_TK_VIEW || !readers_find_it(&d, s, parent, n->out[0]))
             continue;
         may[n->out[0]] = kind != XG_TK_CONCAT || concat_may_stay(&d, n, parent, may, m->tile.icp);
     }

@@ -17,6 +17,8 @@ typedef struct xg_strategy {
     xg_split split; /* over the cores */
     bool fold;      /* kernel columns of the first convolution become channels while loading */
     bool weights_resident; /* all weights of the group stay on chip while it runs */
+    bool batched;          /* XG_SPLIT_IMAGE: all images of a core pass this group, its weights on
+                              chip, before the next group begins; borders lie in DDR */
 } xg_strategy;
 
 /* Siblings: a group may have several results, maps of one size (batch, rows, columns) that are cut
@@ -64,12 +66,19 @@ void xg_group_dims(const xg_graph *g, const xg_group *grp, int64_t d[4]);
  * then those that are split otherwise. All cores end a run before the next one begins. */
 uint32_t *xg_selection_runs(const xg_selection *s, xg_arena *a);
 
+/* [groups] The same, cut where groups are batched: an image passes the groups of one stretch before
+ * the core takes its next image. A batched group is a stretch of its own. */
+uint32_t *xg_selection_stretches(const xg_selection *s, xg_arena *a);
+/* How many images one core works on, one after another, in the groups [first, last). */
+uint32_t xg_selection_rounds(const xg_selection *s, const xg_machine *m, uint32_t first,
+                             uint32_t last);
+
 /* [tensors] The concat result in which a tensor lies, because its producer can write it there: then
  * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).
  * XG_NONE: in none. */
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a);
 /* [tensors] Which tensors may stay on chip until their last reader: made by a tile group and read
- * by tile groups of the same run, one image a core at a time; a concat's result when all its
+ * by tile groups of the same stretch, one image a core at a time; a concat's result when all its
  * operands lie in it at whole channel words. */
 bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* [tensors] Given what stays, which tensors DDR must hold too (or only). */
@@ -85,6 +94,7 @@ typedef struct xg_select_options {
      * selection is not `solved`. */
     bool (*admit)(void *arg, const uint32_t *node, uint32_t n);
     void *admit_arg;
+    bool image_by_image; /* "ilp", "path": no batched groups */
 } xg_select_options;
 XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                      const xg_select_options *o, xg_selection *out);

@@ -54,7 +54,7 @@ static void consider(search *s, const xg_strategy *st) {
     s->cost = e;
 }
 
-static void try_loops(search *s, xg_strategy st) {
+static void try_one_pass(search *s, xg_strategy st) {
     st.order = XG_MAP_STATIONARY;
     consider(s, &st);
     if (!s->conv) return;
@@ -64,6 +64,15 @@ static void try_loops(search *s, xg_strategy st) {
     st.weights_resident = false;
     st.order = XG_WEIGHT_STATIONARY;
     consider(s, &st);
+}
+
+/* Batched too, where a core has several images whose weights could stay. */
+static void try_loops(search *s, xg_strategy st) {
+    try_one_pass(s, st);
+    bool may = st.split == XG_SPLIT_IMAGE && s->conv && s->d[0] > s->m->cores;
+    if (!may || (s->env && (s->env->on_chip || s->env->fm_words < s->m->tile.fm_depth))) return;
+    st.batched = true;
+    try_one_pass(s, st);
 }
 
 /* Folded too, where that may be. */

@@ -9,9 +9,11 @@
 
 enum {
     BUDGETS = 3, /* room tried for a group: all, a half, a quarter of the memory */
-    OUTS = 8,    /* where the results lie */
-    INPUTS = 3,  /* inputs of a group that may lie on chip one by one; more: all or none */
-    RESULTS = 3  /* the same of siblings' results */
+    BATCHED = 3, /* beside them: the cheapest batched strategy, which takes all room */
+    KINDS,
+    OUTS = 8,   /* where the results lie */
+    INPUTS = 3, /* inputs of a group that may lie on chip one by one; more: all or none */
+    RESULTS = 3 /* the same of siblings' results */
 };
 
 static void add_candidate(xg_ilp *s, const uint32_t *node, uint32_t n, const char *pattern) {
@@ -63,8 +65,8 @@ typedef struct maker {
     uint32_t nmask;
     uint32_t chip_out[OUTS], to_ddr[OUTS]; /* masks over the results */
     uint32_t nout;
-    bool have[1 << INPUTS][OUTS][BUDGETS];
-    xg_var best[1 << INPUTS][OUTS][BUDGETS];
+    bool have[1 << INPUTS][OUTS][KINDS];
+    xg_var best[1 << INPUTS][OUTS][KINDS];
     bool ready;
 } maker;
 
@@ -130,10 +132,10 @@ int64_t xg_ilp_cost(const xg_machine *m, const xg_estimate *e) {
 static void keep_best(maker *k, uint32_t mask, uint32_t out, const xg_strategy *st,
                       const xg_estimate *e) {
     int64_t cost = xg_ilp_cost(k->s->m, e);
-    for (uint32_t b = 0; b < BUDGETS; b++) {
+    for (uint32_t b = st->batched ? BATCHED : 0; b < (st->batched ? KINDS : BUDGETS); b++) {
         xg_var *v = &k->best[mask][out][b];
-        if (e->fm_words > k->s->m->tile.fm_depth >> b || (k->have[mask][out][b] && v->cost <= cost))
-            continue;
+        bool narrow = b < BUDGETS && e->fm_words > k->s->m->tile.fm_depth >> b;
+        if (narrow || (k->have[mask][out][b] && v->cost <= cost)) continue;
         k->have[mask][out][b] = true;
         *v = (xg_var){.cand = k->cand,
                       .chip_in = k->masks[mask],
@@ -154,6 +156,7 @@ static void weigh(void *arg, const xg_strategy *st) {
     maker *k = arg;
     xg_parts p;
     const xg_group *g = &k->s->cand.v[k->cand].group;
+    if (st->batched && k->s->c->image_by_image) return;
     xg_estimate_parts(k->s->g, k->s->m, g, st, &p);
     if (!p.valid) return;
     if (!k->ready) {
@@ -168,6 +171,8 @@ static void weigh(void *arg, const xg_strategy *st) {
             xg_estimate_sum(k->s->m, &p, k->masks[m], k->chip_out[o], k->to_ddr[o],
                             k->s->m->tile.fm_depth, &e);
             bool folded_on_chip = p.folded != XG_NONE && (k->masks[m] >> p.folded & 1);
+            if (st->batched && (k->masks[m] || k->chip_out[o])) continue;
+            if (st->batched) e.fm_words = k->s->m->tile.fm_depth; /* nothing stays meanwhile */
             if (e.fits && !folded_on_chip) keep_best(k, m, o, st, &e);
         }
 }
@@ -182,11 +187,12 @@ static void push_variant(xg_ilp *s, xg_var v) {
 static void push_best(maker *k) {
     for (uint32_t m = 0; m < k->nmask; m++)
         for (uint32_t o = 0; o < k->nout; o++)
-            for (uint32_t b = 0; b < BUDGETS; b++) {
+            for (uint32_t b = 0; b < KINDS; b++) {
                 if (!k->have[m][o][b]) continue;
                 xg_var v = k->best[m][o][b];
+                uint32_t less = b == BATCHED ? 0 : b + 1;
                 bool same =
-                    b + 1 < BUDGETS && k->have[m][o][b + 1] && k->best[m][o][b + 1].cost <= v.cost;
+                    less < BUDGETS && k->have[m][o][less] && k->best[m][o][less].cost <= v.cost;
                 bool siblings = k->s->cand.v[k->cand].group.nresult > 1;
                 if (!same && (!siblings || xg_ilp_price_siblings(k->s, &v))) push_variant(k->s, v);
             }

@@ -73,6 +73,12 @@ static bool has_siblings(const xg_selection *s) {
     return false;
 }
 
+static bool has_batched(const xg_selection *s) {
+    for (uint32_t i = 0; i < s->group.n; i++)
+        if (s->group.v[i].strategy.batched) return true;
+    return false;
+}
+
 static uint64_t tasks_in(const xg_plan *p) {
     uint64_t n = 0;
     for (uint32_t s = 0; s < p->segment.n; s++)
@@ -83,7 +89,8 @@ static uint64_t tasks_in(const xg_plan *p) {
 static bool same_strategy(const xg_strategy *a, const xg_strategy *b) {
     return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
            a->tile_ic == b->tile_ic && a->order == b->order && a->split == b->split &&
-           a->fold == b->fold && a->weights_resident == b->weights_resident;
+           a->fold == b->fold && a->weights_resident == b->weights_resident &&
+           a->batched == b->batched;
 }
 
 static bool stays(const xg_selection *s, uint32_t t) {
@@ -160,8 +167,10 @@ static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     /* The second: "ilp" without groups of several results, whose gain the estimate judges less
-     * well. */
-    static const char *const names[] = {"ilp", "ilp without siblings", "path", "greedy", "layer"};
+     * well. The last: without batched groups; a tail shared by channels saves the same traffic. */
+    static const char *const names[] = {"ilp",   "ilp without siblings", "path", "greedy",
+                                        "layer", "ilp image by image"};
+    enum { NO_SIBLINGS = 1, NO_BATCHED = XG_COUNT(names) - 1 };
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
@@ -175,9 +184,13 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     xg_buf note = {.arena = a};
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
         xg_select_options mine = *o;
-        mine.strategy = i == 1 ? names[0] : names[i];
+        mine.strategy = i == NO_SIBLINGS || i == NO_BATCHED ? names[0] : names[i];
         if (i) mine.lp = NULL;
-        if (i == 1) {
+        if (i == NO_BATCHED) {
+            if (!t[0].ok || !has_batched(&t[0].sel)) continue;
+            mine.image_by_image = true;
+        }
+        if (i == NO_SIBLINGS) {
             if (o->admit || !t[0].ok || !has_siblings(&t[0].sel)) continue;
             mine.admit = one_result;
             mine.admit_arg = (void *)(uintptr_t)g;
@@ -196,6 +209,10 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
     share_tail(a, m, &t[best], &note);
+    if (t[NO_BATCHED].ok && best != NO_BATCHED) {
+        share_tail(a, m, &t[NO_BATCHED], &note);
+        if (t[NO_BATCHED].cycles < t[best].cycles) best = NO_BATCHED;
+    }
     *sel = *t[best].plan->sel;
     *plan = t[best].plan;
     (*plan)->sel = sel;

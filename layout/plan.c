@@ -302,40 +302,38 @@ static void release(maker *mk, uint32_t gi) {
     }
 }
 
-/* How many images one core works on, one after another. */
-static uint32_t rounds(const maker *mk, uint32_t first, uint32_t last) {
-    int64_t most = 1;
-    for (uint32_t gi = first; gi < last; gi++) {
-        const xg_group *g = &mk->p->sel->group.v[gi];
-        int64_t d[4];
-        xg_group_dims(mk->p->graph, g, d);
-        if (g->strategy.split == XG_SPLIT_IMAGE)
-            most = xg_max(most, xg_ceil_div(d[0], mk->p->machine->cores));
+/* Groups [first, last): a stretch, which each image of a core passes before the next one. */
+static xg_status add_stretch(maker *mk, uint32_t first, uint32_t last) {
+    xg_plan *p = mk->p;
+    uint32_t cores = p->machine->cores,
+             nround = xg_selection_rounds(p->sel, p->machine, first, last);
+    for (uint32_t r = 0; r < nround; r++) {
+        mk->round = r;
+        for (uint32_t gi = first; gi < last; gi++) { /* groups of all images come last */
+            if (r + 1 < nround && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
+            for (uint32_t c = 0; c < cores; c++) mk->builder[c].image = r * cores + c;
+            xg_status st = add_group(mk, gi);
+            if (st != XG_OK) return st;
+            release(mk, gi);
+        }
+        for (uint32_t t = 0; t < p->graph->tensor.n; t++) /* last read after this stretch */
+            for (uint32_t c = 0; c < cores; c++) release_buffer(&mk->builder[c], t);
     }
-    return (uint32_t)most;
+    return XG_OK;
 }
 
-static xg_status add_segment(maker *mk, uint32_t first, uint32_t last) {
+static xg_status add_segment(maker *mk, uint32_t first, uint32_t last, const uint32_t *stretch) {
     xg_plan *p = mk->p;
     xg_seg_plan seg = {xg_newn(p->arena, xg_core_plan, p->machine->cores)};
     for (uint32_t c = 0; c < p->machine->cores; c++)
         mk->builder[c] = (xg_task_builder){
             .plan = p, .core = &seg.core[c], .stage = 64, .staying = staying_none(p)};
-    uint32_t nround = rounds(mk, first, last);
     mk->signals = 0;
     mk->apart_since = false;
-    for (uint32_t r = 0; r < nround; r++) {
-        mk->round = r;
-        for (uint32_t gi = first; gi < last; gi++) { /* groups of all images come last */
-            if (r + 1 < nround && p->sel->group.v[gi].strategy.split != XG_SPLIT_IMAGE) continue;
-            for (uint32_t c = 0; c < p->machine->cores; c++)
-                mk->builder[c].image = r * p->machine->cores + c;
-            xg_status st = add_group(mk, gi);
-            if (st != XG_OK) return st;
-            release(mk, gi);
-        }
-        for (uint32_t t = 0; t < p->graph->tensor.n; t++) /* last read after this segment */
-            for (uint32_t c = 0; c < p->machine->cores; c++) release_buffer(&mk->builder[c], t);
+    for (uint32_t i = first, end; i < last; i = end) {
+        for (end = i + 1; end < last && stretch[end] == stretch[i];) end++;
+        xg_status st = add_stretch(mk, i, end);
+        if (st != XG_OK) return st;
     }
     xg_plan_step step = {true, p->segment.n, first, last};
     xg_push(p->arena, &p->segment, seg);
@@ -356,12 +354,13 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
                 .victim = XG_NONE,
                 .apart = XG_NONE};
-    const uint32_t *run = xg_selection_runs(s, p->arena);
+    const uint32_t *run = xg_selection_runs(s, p->arena),
+                   *stretch = xg_selection_stretches(s, p->arena);
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
         uint32_t end = i + 1;
         while (end < s->group.n && run[end] == run[i]) end++;
         if (s->group.v[i].where == XG_ON_ACCEL)
-            st = add_segment(&mk, i, end);
+            st = add_segment(&mk, i, end, stretch);
         else {
             xg_plan_step step = {false, 0, i, end};
             xg_push(p->arena, &p->step, step);

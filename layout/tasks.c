@@ -545,7 +545,8 @@ static area core_area(const gen *g, const xg_tensor *out) {
     switch (g->grp->strategy.split) {
     case XG_SPLIT_IMAGE:
         a.n0 = g->b->image;
-        if (a.n1 > a.n0 + 1) a.n1 = a.n0 + 1;
+        a.nstep = cores;
+        if (!g->grp->strategy.batched && a.n1 > a.n0 + 1) a.n1 = a.n0 + 1;
         break;
     case XG_SPLIT_ROWS:
         share((uint32_t)d[1], g->m->tile.pp, cores, core, &a.s.h0, &a.s.h1);
@@ -655,8 +656,11 @@ static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, uint32
     for (uint32_t h = 0; h < whole.h1; h += part.h1)
         for (uint32_t w = 0; w < whole.w1; w += part.w1)
             for (uint32_t c = 0; c < whole.c1; c += part.c1) {
-                bool images = g->grp->strategy.split == XG_SPLIT_IMAGE;
-                if (images ? image != g->b->image : (*turn)++ % g->m->cores != g->b->core_idx)
+                const xg_strategy *st = &g->grp->strategy;
+                bool images = st->split == XG_SPLIT_IMAGE;
+                uint32_t whose = images ? image : (*turn)++;
+                if (images && !st->batched ? image != g->b->image
+                                           : whose % g->m->cores != g->b->core_idx)
                     continue;
                 xg_slice s = {image,
                               h,

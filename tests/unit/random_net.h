@@ -320,7 +320,7 @@ static xg_graph *random_net(xg_arena *a, const xg_rqrec *r, uint64_t seed, uint3
                    .is_input = true,
                    .producer = XG_NONE,
                    .quant = random_quant(&t, 0.05f)};
-    x.dim[0] = chance(&t, 80) ? 1 : pick(&t, 2, 4);
+    x.dim[0] = chance(&t, 80) ? 1 : pick(&t, 2, 7);
     x.dim[1] = pick(&t, 1, 33), x.dim[2] = pick(&t, 1, 33), x.dim[3] = pick(&t, 1, 40);
     t.made[t.n++] = xg_graph_add_tensor(t.g, &x);
     xg_push(a, &t.g->input, t.made[0]);

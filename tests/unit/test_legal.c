@@ -89,6 +89,7 @@ static bool group_legal(const job *j, const xg_group *g) {
     }
     if (t->tile_oc % unit || t->tile_ic % icp) return false;
     if (t->fold && (t->tile_ic || !xg_may_fold(j->g, j->m, g->node[0]))) return false;
+    if (t->batched && t->split != XG_SPLIT_IMAGE) return false;
     if (g->nnode == 1) return true;
     if (!closed(j, g, &results) || results > XG_GROUP_RESULTS) return false;
     return results == 1 || (same_map(j, g) && t->split != XG_SPLIT_CHANNELS && !t->fold);
@@ -112,7 +113,8 @@ static bool same_kind(const job *j, const xg_group *a, const xg_group *b) {
     bool images = a->strategy.split == XG_SPLIT_IMAGE;
     return a->where == b->where &&
            (a->where == XG_ON_HOST ||
-            (images == (b->strategy.split == XG_SPLIT_IMAGE) && (!images || x[0] == y[0])));
+            (!a->strategy.batched && !b->strategy.batched &&
+             images == (b->strategy.split == XG_SPLIT_IMAGE) && (!images || x[0] == y[0])));
 }
 
 /* Nothing of another kind runs between two groups that are split by images. */
@@ -149,6 +151,7 @@ static bool may_be_kept(const job *j, uint32_t t) {
     const xg_node *n = xg_nodep(j->g, made);
     const xg_group *g = &j->sel.group.v[group_of(&j->sel, made)];
     if (g->where == XG_ON_HOST || g->strategy.split != XG_SPLIT_IMAGE) return false;
+    if (g->strategy.batched) return false;
     if (n->op == XG_OP_Reshape || n->op == XG_OP_Slice || !read_by_images(j, t)) return false;
     for (uint32_t k = 0; k < g->nnode; k++)
         if (reads(xg_nodep(j->g, g->node[k]), t)) return false;
@@ -207,7 +210,8 @@ static xg_strategy some_strategy(job *j, const xg_group *g) {
                      .order = any(j, 2) ? XG_MAP_STATIONARY : XG_WEIGHT_STATIONARY,
                      .split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS,
                      .fold = !any(j, 8) && (any(j, 8) == 0 || xg_may_fold(j->g, j->m, g->node[0])),
-                     .weights_resident = !any(j, 3)};
+                     .weights_resident = !any(j, 3),
+                     .batched = !any(j, 12)};
     if (!any(j, 12)) s.tile_ic = icp * (1 + any(j, 2));
     if (!any(j, 12)) s.split = (xg_split)any(j, 4);
     if (!any(j, 60)) s.tile_oc += 1;
