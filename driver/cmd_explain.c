@@ -5,7 +5,8 @@ int cmd_explain(cli *c) {
     xgc_model *g;
     xgc_binary *b;
     xgc_blob text = {NULL, 0};
-    const xgc_explain_options o = {.node = c->o.node, .pair = c->o.pair, .patterns = c->o.patterns};
+    const xgc_explain_options o = {
+        .node = c->o.node, .pair = c->o.pair, .patterns = c->o.patterns, .json = c->o.json};
     if (o.node && o.pair) return usage_error("explain: give --node or --pair, not both");
     xgc_status st = load_machine(c, NULL, &m);
     if (st == XGC_OK) st = load_model(c, c->o.operand[0], m, NULL, "never", &g);

@@ -139,10 +139,10 @@ int options_parse(const command *k, int argc, char **argv, struct options *o) {
  */
 
 /* Wraps text at words, to 96 columns behind an indentation. */
-static void put_wrapped(const char *s, int indent) {
+static void put_wrapped(const char *s, size_t length, int indent) {
     int column = indent;
-    for (const char *p = s; *p; p += *p == ' ') {
-        size_t n = strcspn(p, " ");
+    for (const char *p = s, *end = s + length; p < end; p += p < end && *p == ' ') {
+        size_t n = strcspn(p, " \n");
         if (column > indent && column + 1 + (int)n > 96) {
             printf("\n%*s", indent, "");
             column = indent;
@@ -156,10 +156,8 @@ static void put_wrapped(const char *s, int indent) {
 
 static void put_paragraphs(const char *s) {
     while (*s) {
-        char line[256];
         size_t n = strcspn(s, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)n, s);
-        put_wrapped(line, 0);
+        put_wrapped(s, n, 0);
         s += n + (s[n] == '\n');
     }
 }
@@ -185,7 +183,7 @@ void print_command_help(const command *k) {
                  rows[i].arg ? "=" : "", rows[i].arg ? rows[i].arg : "");
         printf("  %-28s ", left);
         if (strlen(left) > 28) printf("\n%31s", "");
-        put_wrapped(rows[i].help, 31);
+        put_wrapped(rows[i].help, strlen(rows[i].help), 31);
     }
     printf("  %-28s this text\n", "-h, --help");
     puts("\nExamples:");

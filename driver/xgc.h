@@ -241,6 +241,7 @@ typedef struct xgc_explain_options {
     const char *node;     /* a node's or tensor's name: its candidate groups; or */
     const char *pair;     /* "A,B": why the two are in one group, or not; both NULL: all groups */
     const char *patterns; /* as in xgc_compile_options */
+    bool json;            /* as JSON instead of text */
 } xgc_explain_options;
 /* Why the groups of a binary that xgc_compile() made (its model still alive) are as they are, as
  * text. INPUT for an unknown name, with near ones. */

@@ -96,6 +96,10 @@ static void put_totals(const overview *o) {
 xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out) {
     overview o = {.a = a, .e = e, .s = e->sel, .ddr = xg_needs_ddr(e->sel, a), .out = out};
     const xg_selection *s = e->sel;
+    if (e->json) {
+        xg_json_choice(a, e, out);
+        return XG_OK;
+    }
     for (uint32_t i = 0; i < s->group.n; i++) {
         const xg_group *g = &s->group.v[i];
         o.total += g->cost_cycles;

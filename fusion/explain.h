@@ -1,4 +1,4 @@
-/* Why the groups are as they are: a selection, a graph and a machine -> text for people.
+/* Why the groups are as they are: a selection, a graph and a machine -> text for people, or JSON.
  *
  * The facts come from the parts that the choice itself is made of: the pattern library, the rules
  * of patterns.h and select.h, the estimates, and the 0-1 program, which is solved again with a
@@ -17,6 +17,11 @@ typedef struct xg_explain {
     const xg_selection *sel; /* what is explained */
     const xg_machine *m;
     const char *patterns; /* as in xg_select_options */
+    bool json;            /* the same facts for scripts */
+    /* What the cycle simulator says of the plan of a selection; false: it has no plan. NULL: only
+     * estimates are told. */
+    bool (*simulate)(void *arg, const xg_selection *s, uint64_t *cycles);
+    void *simulate_arg;
 } xg_explain;
 /* One line a group, and totals. */
 XG_MUST_USE xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out);

@@ -101,11 +101,15 @@ static xg_status judge(const teller *t, xg_entry *e) {
     if (e->in_best) {
         e->cover = t->best;
         take_group(t, e, &t->chosen);
+        e->simulated = xg_simulated(t, &t->chosen);
         return XG_OK;
     }
     xg_arena *scratch = xg_arena_new(xg_arena_ctx(t->a));
     xg_status st = xg_solve_cover(t, scratch, admit_exactly, &x, &s, &e->cover);
-    if (st == XG_OK && e->cover.found) take_group(t, e, &s);
+    if (st == XG_OK && e->cover.found) {
+        take_group(t, e, &s);
+        e->simulated = xg_simulated(t, &s);
+    }
     xg_arena_free(scratch);
     return st;
 }

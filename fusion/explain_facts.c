@@ -102,6 +102,12 @@ xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg
     return XG_OK;
 }
 
+uint64_t xg_simulated(const teller *t, const xg_selection *s) {
+    uint64_t cycles = 0;
+    bool known = t->e->simulate && t->e->simulate(t->e->simulate_arg, s, &cycles);
+    return known ? cycles : 0;
+}
+
 xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m) {
     return (xg_surroundings){
         .on_chip = sel->on_chip, .to_ddr = xg_needs_ddr(sel, a), .fm_words = m->tile.fm_depth};
@@ -150,6 +156,7 @@ xg_status xg_teller_init(teller *t, xg_arena *a, const xg_explain *e, xg_buf *ou
     if (st == XG_OK) st = find_candidates(t);
     if (st == XG_OK) st = xg_solve_cover(t, a, NULL, NULL, &t->chosen, &t->best);
     if (st != XG_OK) return st;
+    t->simulated = xg_simulated(t, e->sel);
     t->could_stay = t->chosen.could_stay;
     if (!t->could_stay) t->could_stay = xg_newn(a, bool, g->tensor.n + 1);
     return XG_OK;

@@ -24,6 +24,7 @@ typedef struct teller {
     const xg_patterns *library;
     xg_candidates candidates; /* legal ones */
     cover best;
+    uint64_t simulated;  /* cycles of e->sel's plan; 0: not known */
     xg_selection chosen; /* of the best cover; its groups live in a */
     xg_buf *out;
 } teller;
@@ -37,6 +38,8 @@ XG_MUST_USE xg_status xg_find_named(xg_ctx *c, const xg_graph *g, const char *na
 typedef bool (*xg_admit)(void *arg, const uint32_t *node, uint32_t n);
 XG_MUST_USE xg_status xg_solve_cover(const teller *t, xg_arena *a, xg_admit admit, void *arg,
                                      xg_selection *sel, cover *out);
+/* Cycles of a selection's plan by the cycle simulator; 0: not known. */
+uint64_t xg_simulated(const teller *t, const xg_selection *s);
 /* What surrounds the groups of a selection. */
 xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m);
 
@@ -47,7 +50,8 @@ typedef struct xg_entry {
     const uint32_t *node;
     const char *why; /* it cannot be, lines; NULL: it can */
     xg_fit fit;
-    cover cover; /* the best one with it */
+    cover cover;        /* the best one with it */
+    uint64_t simulated; /* cycles of that cover's plan; 0: not known */
     bool in_best;
     xg_group group; /* in that cover */
     xg_cost_terms terms;
@@ -67,6 +71,14 @@ void xg_put_chosen(const teller *t, uint32_t node);
 void xg_put_entries(teller *t, const xg_entries *all);
 /* What a cover costs more than the best one, in words. */
 const char *xg_dearer(const teller *t, const cover *x);
+
+/* explain_json.c: what explain.c, explain_node.c and explain_pair.c print, as JSON. */
+void xg_json_choice(xg_arena *a, const xg_explain *e, xg_buf *out);
+void xg_json_node(const teller *t, uint32_t node, const xg_entries *all);
+/* relation: how the two are tied, in words; near: what almost matches, when nothing does; apart:
+ * the best cover with the two in different groups. */
+void xg_json_pair(const teller *t, const uint32_t pair[2], const char *relation,
+                  const xg_entries *all, const xg_nears *near, const cover *apart);
 
 /* explain_text.c */
 const char *xg_node_names(xg_arena *a, const xg_graph *g, const uint32_t *node, uint32_t n);

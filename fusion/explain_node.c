@@ -23,6 +23,15 @@ const char *xg_dearer(const teller *t, const cover *x) {
                    digits(t, value > 0 ? value : -value), value > 0 ? "more" : "less");
 }
 
+/* Simulated cycles beside those of what is chosen. */
+static const char *beside_built(const teller *t, uint64_t cycles) {
+    int64_t more = (int64_t)cycles - (int64_t)t->simulated;
+    if (!more) return "as many as what is chosen";
+    return xg_strf(t->a, "%s (%.2f %%) %s than what is chosen", digits(t, more < 0 ? -more : more),
+                   100.0 * (double)(more < 0 ? -more : more) / (double)t->simulated,
+                   more < 0 ? "fewer" : "more");
+}
+
 static void put_fit(const teller *t, const xg_entry *e) {
     const xg_fit *f = &e->fit;
     if (!f->fit) {
@@ -51,6 +60,9 @@ static void put_possible(teller *t, const xg_entry *e, uint32_t number) {
     else
         xg_putf(t->out, "      cover   the best cover with it takes %s cycles: %s\n",
                 digits(t, (int64_t)e->cover.cycles), xg_dearer(t, &e->cover));
+    if (e->simulated && t->simulated)
+        xg_putf(t->out, "      built   %s cycles in the cycle simulator: %s\n",
+                digits(t, (int64_t)e->simulated), beside_built(t, e->simulated));
     if (!xg_group_tiles(t->g, &e->group)) {
         xg_puts(t->out, "      cost    none: places in memory, no tiles\n");
         return;
@@ -67,6 +79,8 @@ static void put_legend(const teller *t) {
         "\nCycles are the solver's estimates, for the slowest core; 'chosen' has the forecast of "
         "the built plan. 'cover': the 0-1 program is\nsolved again with this group fixed, so the "
         "difference is the whole model's, neighbours and what stays on chip included.\n"
+        "'built': the plan of that cover, with the tile sizes that the layout finds, in the cycle "
+        "simulator.\n"
         "'dominated': another strategy is as fast in as little room.\n");
 }
 
@@ -121,16 +135,18 @@ xg_status xg_explain_node(xg_arena *a, const xg_explain *e, const char *name, xg
     xg_status st = xg_find_named(xg_arena_ctx(a), e->sel->graph, name, false, &node);
     if (st == XG_OK) st = xg_teller_init(&t, a, e, out);
     if (st != XG_OK) return st;
-    xg_put_chosen(&t, node);
     xg_collect_entries(&t, node, XG_NONE, &all);
-    if (t.refused[node]) {
-        all.v++, all.n--; /* "alone" has been said */
-        xg_put_entries(&t, &all);
+    if (t.refused[node])
+        all.v++, all.n--; /* "alone" is said otherwise */
+    else
+        st = xg_judge_entries(&t, &all);
+    if (st != XG_OK) return st;
+    if (e->json) {
+        xg_json_node(&t, node, &all);
         return XG_OK;
     }
-    st = xg_judge_entries(&t, &all);
-    if (st != XG_OK) return st;
-    put_best(&t);
+    xg_put_chosen(&t, node);
+    if (!t.refused[node]) put_best(&t);
     xg_put_entries(&t, &all);
     return XG_OK;
 }

@@ -32,24 +32,23 @@ static xg_status find_pair(xg_arena *a, const xg_graph *g, const char *names, ui
 }
 
 /* Whether y reads the result of x, and who else does. */
-static bool put_link(const teller *t, uint32_t x, uint32_t y) {
+static bool put_link(const teller *t, uint32_t x, uint32_t y, xg_buf *out) {
     const xg_node *n = xg_nodep(t->g, y);
     uint32_t result = xg_nodep(t->g, x)->out[0], operand = 0;
     while (operand < n->nin && n->in[operand] != result) operand++;
     if (operand == n->nin) return false;
-    xg_putf(t->out, "link         '%s' reads the result of '%s' (operand %u)", n->name,
-            xg_nodep(t->g, x)->name, operand);
+    xg_putf(out, "'%s' reads the result of '%s' (operand %u)", n->name, xg_nodep(t->g, x)->name,
+            operand);
     bool others = false;
     for (uint32_t u = t->uses.first[result]; u < t->uses.first[result + 1]; u++) {
         if (t->uses.node[u] == y) continue;
-        xg_putf(t->out, "%s'%s'", others ? ", " : ", which is read by others too: ",
+        xg_putf(out, "%s'%s'", others ? ", " : ", which is read by others too: ",
                 xg_nodep(t->g, t->uses.node[u])->name);
         others = true;
     }
     if (xg_tensorp(t->g, result)->is_output)
-        xg_puts(t->out,
+        xg_puts(out,
                 others ? ", and is an output of the model" : ", which is an output of the model");
-    xg_puts(t->out, "\n");
     return true;
 }
 
@@ -64,7 +63,7 @@ static void reach(walk *w, uint32_t node, uint32_t from) {
 }
 
 /* The shortest way between two nodes along tensors that nodes make, either way. */
-static void put_way(const teller *t, uint32_t a, uint32_t b) {
+static void put_way(const teller *t, uint32_t a, uint32_t b, xg_buf *out) {
     walk w = {.from = xg_newn(t->a, uint32_t, t->g->node.n),
               .queue = xg_newn(t->a, uint32_t, t->g->node.n)};
     for (uint32_t i = 0; i < t->g->node.n; i++) w.from[i] = XG_NONE;
@@ -80,44 +79,42 @@ static void put_way(const teller *t, uint32_t a, uint32_t b) {
                 reach(&w, t->uses.node[u], w.queue[i]);
     }
     if (w.from[a] == XG_NONE) {
-        xg_puts(t->out, "link         none: no tensors lead from one to the other\n");
+        xg_puts(out, "none: no tensors lead from one to the other");
         return;
     }
-    xg_putf(t->out, "link         none directly; the shortest way: %s", xg_nodep(t->g, a)->name);
+    xg_putf(out, "none directly; the shortest way: %s", xg_nodep(t->g, a)->name);
     uint32_t steps = 0;
     for (uint32_t i = a; i != b; i = w.from[i])
-        if (++steps <= 8) xg_putf(t->out, ", %s", xg_nodep(t->g, w.from[i])->name);
-    xg_putf(t->out, steps > 8 ? " ... (%u steps)\n" : "\n", steps);
+        if (++steps <= 8) xg_putf(out, ", %s", xg_nodep(t->g, w.from[i])->name);
+    if (steps > 8) xg_putf(out, " ... (%u steps)", steps);
 }
 
-static void put_relation(const teller *t, uint32_t a, uint32_t b) {
+static void put_relation(const teller *t, uint32_t a, uint32_t b, xg_buf *out) {
     const xg_node *x = xg_nodep(t->g, a), *y = xg_nodep(t->g, b);
-    if (put_link(t, a, b) || put_link(t, b, a)) return;
+    if (put_link(t, a, b, out) || put_link(t, b, a, out)) return;
     for (uint32_t i = 0; i < x->nin; i++)
         for (uint32_t k = 0; k < y->nin; k++)
             if (x->in[i] != XG_NONE && x->in[i] == y->in[k] && !xg_tensorp(t->g, x->in[i])->data) {
-                xg_putf(t->out, "link         both read '%s'\n", xg_tensorp(t->g, x->in[i])->name);
+                xg_putf(out, "both read '%s'", xg_tensorp(t->g, x->in[i])->name);
                 return;
             }
-    put_way(t, a, b);
+    put_way(t, a, b, out);
 }
 
 /* Which conditions keep patterns from matching both. */
-static void put_almost(const teller *t, const uint32_t pair[2]) {
-    xg_nears near;
-    xg_match_near(t->a, t->g, t->library, pair[0], pair[1], true, &near);
+static void put_almost(const teller *t, const xg_nears *near) {
     xg_puts(t->out, "candidates   no pattern matches both\n");
-    if (!near.n) {
+    if (!near->n) {
         xg_puts(t->out, "             and none would if one of its conditions were dropped\n");
         return;
     }
     xg_puts(t->out, "\nwhere one condition fails\n");
-    for (uint32_t i = 0; i < near.n && i < 8; i++) {
-        const xg_near *x = &near.v[i];
+    for (uint32_t i = 0; i < near->n && i < 8; i++) {
+        const xg_near *x = &near->v[i];
         xg_putf(t->out, "  %s: %s\n      %s\n", t->library->pattern[x->pattern].name,
                 xg_node_names(t->a, t->g, x->node, x->n), x->fault);
     }
-    if (near.n > 8) xg_putf(t->out, "  ... and %u more\n", near.n - 8);
+    if (near->n > 8) xg_putf(t->out, "  ... and %u more\n", near->n - 8);
 }
 
 static bool admit_apart(void *arg, const uint32_t *node, uint32_t n) {
@@ -125,48 +122,68 @@ static bool admit_apart(void *arg, const uint32_t *node, uint32_t n) {
     return !xg_has_node(node, n, pair[0]) || !xg_has_node(node, n, pair[1]);
 }
 
-static xg_status put_together_or_apart(const teller *t, uint32_t pair[2], const xg_entries *all) {
-    const xg_entry *first = all->n && !all->v[0].why && all->v[0].cover.found ? &all->v[0] : NULL;
-    if (!t->best.found || !first) return XG_OK;
-    if (!first->in_best) {
+/* The cheapest candidate with both, when there is one. */
+static const xg_entry *together_of(const teller *t, const xg_entries *all) {
+    return t->best.found && all->n && !all->v[0].why && all->v[0].cover.found ? &all->v[0] : NULL;
+}
+
+/* The best cover with the two in different groups: the best of all, unless that has them in one. */
+static xg_status solve_apart(const teller *t, uint32_t pair[2], const xg_entry *together,
+                             cover *apart) {
+    *apart = t->best;
+    if (!together || !together->in_best) return XG_OK;
+    xg_arena *scratch = xg_arena_new(xg_arena_ctx(t->a));
+    xg_status st = xg_solve_cover(t, scratch, admit_apart, pair, NULL, apart);
+    xg_arena_free(scratch);
+    return st;
+}
+
+static void put_together_or_apart(const teller *t, const xg_entry *together, const cover *apart) {
+    if (!together->in_best) {
         xg_putf(t->out, "together     %s cycles in the best cover with one of them: %s\n",
-                digits(t, (int64_t)first->cover.cycles), xg_dearer(t, &first->cover));
+                digits(t, (int64_t)together->cover.cycles), xg_dearer(t, &together->cover));
         xg_putf(t->out, "apart        %s cycles in the best cover: the solver's choice\n",
                 digits(t, (int64_t)t->best.cycles));
-        return XG_OK;
+        return;
     }
-    cover apart;
-    xg_arena *scratch = xg_arena_new(xg_arena_ctx(t->a));
-    xg_status st = xg_solve_cover(t, scratch, admit_apart, pair, NULL, &apart);
-    xg_arena_free(scratch);
-    if (st != XG_OK) return st;
     xg_putf(t->out, "together     %s cycles in the best cover: the solver's choice\n",
             digits(t, (int64_t)t->best.cycles));
-    if (apart.found)
+    if (apart->found)
         xg_putf(t->out, "apart        %s cycles in the best cover with them in two groups: %s\n",
-                digits(t, (int64_t)apart.cycles), xg_dearer(t, &apart));
-    return XG_OK;
+                digits(t, (int64_t)apart->cycles), xg_dearer(t, apart));
+}
+
+static void put_pair(teller *t, const uint32_t pair[2], const char *relation) {
+    for (uint32_t i = 0; i < 2; i++) xg_put_chosen(t, pair[i]);
+    bool same = t->group_of[pair[0]] == t->group_of[pair[1]];
+    xg_putf(t->out, "answer       they are %sin one group\n", same ? "" : "not ");
+    xg_putf(t->out, "link         %s\n", relation);
 }
 
 xg_status xg_explain_pair(xg_arena *a, const xg_explain *e, const char *names, xg_buf *out) {
     teller t;
     uint32_t pair[2] = {XG_NONE, XG_NONE};
     xg_entries all = {0};
+    xg_nears near = {0};
+    cover apart;
+    xg_buf relation = {.arena = a};
     xg_status st = find_pair(a, e->sel->graph, names, pair);
     if (st == XG_OK) st = xg_teller_init(&t, a, e, out);
     if (st != XG_OK) return st;
-    for (uint32_t i = 0; i < 2; i++) xg_put_chosen(&t, pair[i]);
-    bool same = t.group_of[pair[0]] == t.group_of[pair[1]];
-    xg_putf(out, "answer       they are %sin one group\n", same ? "" : "not ");
-    put_relation(&t, pair[0], pair[1]);
+    put_relation(&t, pair[0], pair[1], &relation);
     xg_collect_entries(&t, pair[0], pair[1], &all);
-    if (!all.n) {
-        put_almost(&t, pair);
+    if (!all.n) xg_match_near(a, t.g, t.library, pair[0], pair[1], true, &near);
+    st = xg_judge_entries(&t, &all);
+    const xg_entry *together = together_of(&t, &all);
+    if (st == XG_OK) st = solve_apart(&t, pair, together, &apart);
+    if (st != XG_OK) return st;
+    if (e->json) {
+        xg_json_pair(&t, pair, relation.p, &all, &near, &apart);
         return XG_OK;
     }
-    st = xg_judge_entries(&t, &all);
-    if (st != XG_OK) return st;
-    st = put_together_or_apart(&t, pair, &all);
-    if (st == XG_OK) xg_put_entries(&t, &all);
-    return st;
+    put_pair(&t, pair, relation.p);
+    if (!all.n) put_almost(&t, &near);
+    if (together) put_together_or_apart(&t, together, &apart);
+    if (all.n) xg_put_entries(&t, &all);
+    return XG_OK;
 }

@@ -1,8 +1,8 @@
-/* A model that comes quantised states how integers are requantised; a machine has its own way. Where
- * the two are not the same, both are run side by side: how far apart are they?
+/* A model that comes quantised states how integers are requantised; a machine has its own way.
+ * Where the two are not the same, both are run side by side: how far apart are they?
  *
- * The model as it states itself runs under profile ort (QDQ, QLinear*), or, when only a pass that is
- * not exact could read it (integerised and dynamically quantised exports), as imported. */
+ * The model as it states itself runs under profile ort (QDQ, QLinear*), or, when only a pass that
+ * is not exact could read it (integerised and dynamically quantised exports), as imported. */
 #ifndef XG_SCHEME_H
 #define XG_SCHEME_H
 
@@ -23,8 +23,8 @@ typedef struct xg_scheme {
     double layer_steps, layer_most;
 } xg_scheme;
 
-/* path, o, record, r and quant: of the xg_front_full() that made r. Measures only when one run takes
- * at most most_macs multiply-accumulates. Texts live in a or in r. */
+/* path, o, record, r and quant: of the xg_front_full() that made r. Measures only when one run
+ * takes at most most_macs multiply-accumulates. Texts live in a or in r. */
 XG_MUST_USE xg_status xg_scheme_compare(xg_arena *a, const char *path, const xg_front_options *o,
                                         const xg_rqrec *record, const xg_front_result *r,
                                         const xg_quant_report *quant, uint64_t most_macs,

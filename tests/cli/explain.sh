@@ -111,4 +111,21 @@ run 2 explain "$model" -m kv260 --pair res2.conv,pool --node pool
 one_line_error
 run 2 explain "$model"
 one_line_error
+
+# --- the same as JSON: the terms add up, and the figures are those of the text
+for question in "" "--node res2.conv" "--pair stem.conv,res2.conv" "--pair res1.conv,pool"; do
+    run 0 explain "$model" -m kv260 $question --json
+    is_json out
+done
+run 0 explain "$model" -m kv260 --node res2.conv
+mv out text
+run 0 explain "$model" -m kv260 --node res2.conv --json
+[ "$(grep -c '"possible": true' out)" = "$(grep -cE '^ +[0-9]+  [a-z]' text)" ] || fail "candidates in JSON"
+[ "$(sed -n 's/^ *"conv_cycles": \([0-9]*\),/\1/p' out)" = "$(sed -n 's/^      CONV    \([0-9,]*\).*/\1/p' text | tr -d ,)" ] ||
+    fail "CONV cycles in JSON"
+awk -F': |,' '
+    /"conv_cycles"/ { total = $2; sum = 0 }
+    /"conv_(every|channels|rows|tiling)/ { sum += $2 }
+    /"misc_cycles"/ { n++; if (sum != total) bad = 1 }
+    END { exit bad || n < 3 }' out || fail "CONV terms in JSON do not add up"
 exit 0

@@ -305,7 +305,7 @@ static void test_fixed_covers(void **state) {
         xg_buf out = {.arena = a};
         const xg_graph *g = random_graph(a, seed, 8, &accel);
         assert_ok(t->c, xg_select(a, g, m, "ilp", &sel));
-        const xg_explain e = {&sel, m, NULL};
+        const xg_explain e = {.sel = &sel, .m = m};
         assert_ok(t->c, xg_teller_init(&k, a, &e, &out));
         assert_true(k.best.found);
         for (uint32_t n = 0; n < g->node.n; n++) {
@@ -342,7 +342,7 @@ static void test_texts(void **state) {
     xg_selection sel;
     xg_buf out = {.arena = t->a};
     assert_ok(t->c, xg_select(t->a, g, m, "ilp", &sel));
-    const xg_explain e = {&sel, m, NULL};
+    const xg_explain e = {.sel = &sel, .m = m};
     assert_ok(t->c, xg_explain_choice(t->a, &e, &out));
     assert_non_null(strstr(out.p, "stem"));
     assert_ok(t->c, xg_explain_pair(t->a, &e, "stem,table", &out));
@@ -366,7 +366,7 @@ static xg_status explain_all(void *arg) {
     xg_status st = xg_machine_load(k->a, "edge", NULL, &m);
     const xg_graph *g = named_graph(&t);
     if (st == XG_OK) st = xg_select(k->a, g, m, "ilp", &sel);
-    const xg_explain e = {&sel, m, NULL};
+    const xg_explain e = {.sel = &sel, .m = m};
     if (st == XG_OK) st = xg_explain_choice(k->a, &e, &out);
     if (st == XG_OK) st = xg_explain_node(k->a, &e, "stem", &out);
     return st == XG_OK ? xg_explain_pair(k->a, &e, "stem,table", &out) : st;
