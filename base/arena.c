@@ -75,6 +75,16 @@ xg_arena *xg_arena_new(xg_ctx *c) {
     return a;
 }
 
+static void unlist(xg_arena *a) {
+    xg_arena **list = xg_ctx_arenas(a->ctx);
+    if (a->prev)
+        a->prev->next = a->next;
+    else
+        *list = a->next;
+    if (a->next) a->next->prev = a->prev;
+    free(a);
+}
+
 void xg_arena_free(xg_arena *a) {
     if (!a) return;
     /* A deferred function may still read arena memory: all of them run before any chunk goes. */
@@ -89,13 +99,19 @@ void xg_arena_free(xg_arena *a) {
         free(k);
         k = next;
     }
-    xg_arena **list = xg_ctx_arenas(a->ctx);
-    if (a->prev)
-        a->prev->next = a->next;
-    else
-        *list = a->next;
-    if (a->next) a->next->prev = a->prev;
-    free(a);
+    unlist(a);
+}
+
+void xg_arena_adopt(xg_arena *a, xg_arena *from) {
+    chunk **chunks = &from->chunks;
+    deferred **defers = &from->defers;
+    while (*chunks) chunks = &(*chunks)->next;
+    while (*defers) defers = &(*defers)->next;
+    *chunks = a->chunks;
+    *defers = a->defers;
+    a->chunks = from->chunks;
+    a->defers = from->defers;
+    unlist(from);
 }
 
 xg_ctx *xg_arena_ctx(const xg_arena *a) {

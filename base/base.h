@@ -87,6 +87,8 @@ void xg_ctx_fail_alloc(xg_ctx *c, uint64_t n);
 /* A new arena of this context. Freed by xg_arena_free() or, at the latest, with the context. */
 xg_arena *xg_arena_new(xg_ctx *c);
 void xg_arena_free(xg_arena *a); /* NULL is allowed */
+/* All that lies in `from` belongs to `a` from now on; `from` is gone. */
+void xg_arena_adopt(xg_arena *a, xg_arena *from);
 xg_ctx *xg_arena_ctx(const xg_arena *a);
 /* n bytes, zeroed, aligned to 16 (to 64 from 4 KiB on); n = 0 gives a valid unique pointer. Never
  * NULL. */

@@ -146,7 +146,7 @@ static void look_back(xg_arena *a, xg_core_plan *core, uint32_t from, alive *l) 
 xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     alive l = {xg_newn(tmp, uint32_t, core->buffer.n), 0, xg_newn(tmp, span, core->buffer.n)};
-    look_back(p->arena, core, from, &l);
+    look_back(p->draft, core, from, &l);
     bool ok = place_all(p->machine, core, from, false, &l, &p->lack) ||
               place_all(p->machine, core, from, true, &l, &p->lack);
     xg_arena_free(tmp);

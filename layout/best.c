@@ -1,54 +1,84 @@
 /* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
  * plan faster. */
 #include "fusion/patterns.h"
-#include "layout/plan_types.h"
+#include "layout/clock.h"
 
 #include <string.h>
 
-xg_status xg_plan_cycles(xg_arena *a, const xg_plan *p, uint64_t *cycles) {
-    xg_program *scratch = xg_new(a, xg_program);
-    *cycles = 0;
-    for (uint32_t s = 0; s < p->segment.n; s++) {
-        xg_segment seg = {xg_newn(a, xg_stream, p->machine->cores), p->machine->cores};
-        xg_times times = {0};
-        xg_status st = XG_OK;
-        for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++) {
-            st = xg_emit_core(p, a, s, c, scratch, &seg.core[c]);
-            if (st == XG_OK) st = xg_add_tokens(a, p->machine, &seg.core[c]);
-        }
-        if (st == XG_OK) st = xg_sim_time(a, p->machine, &seg, NULL, false, &times);
-        if (st != XG_OK) return st;
-        *cycles += times.cycles;
+static xg_status segment_cycles(xg_arena *a, const xg_plan *p, uint32_t segment, uint64_t *cycles) {
+    xg_segment seg = {xg_newn(a, xg_stream, p->machine->cores), p->machine->cores};
+    xg_times times = {0};
+    xg_status st = XG_OK;
+    for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++) {
+        st = xg_emit_core(p, a, segment, c, NULL, &seg.core[c]);
+        if (st == XG_OK) st = xg_add_tokens(a, p->machine, &seg.core[c]);
     }
-    return XG_OK;
+    if (st == XG_OK) st = xg_sim_time(a, p->machine, &seg, NULL, false, &times);
+    *cycles += times.cycles;
+    return st;
+}
+
+xg_status xg_plan_cycles(const xg_plan *p, uint64_t *cycles) {
+    xg_status st = XG_OK;
+    *cycles = 0;
+    for (uint32_t s = 0; s < p->segment.n && st == XG_OK; s++) {
+        xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
+        st = segment_cycles(tmp, p, s, cycles);
+        xg_arena_free(tmp);
+    }
+    return st;
 }
 
 enum {
-    REFINED_TASKS = 50000, /* plans with more are not refined */
-    NEAR = 16              /* the second plan is refined when it is slower by 1/16 at most */
+    /* Plans with more are not refined; nor are others built that differ in tiles only: each group's
+     * tiles are the best by the same estimate, and with many of them it errs least. */
+    MANY_TASKS = 50000,
+    NEAR = 16 /* the second plan is refined when it is slower by 1/16 at most */
 };
 
+/* Plans are large: of all attempts only the fastest has its plan, in an arena of its own. */
 typedef struct attempt {
     xg_selection sel;
-    xg_plan *plan;
-    uint64_t cycles;
+    xg_plan *plan; /* NULL: not the fastest */
+    uint64_t cycles, tasks;
     bool ok, again; /* again: an earlier attempt has the same plan */
 } attempt;
 
-/* A plan of t's selection, when it is faster than t's. */
-static xg_status try_plan(xg_arena *a, const xg_machine *m, bool refine, attempt *t) {
+static uint64_t tasks_in(const xg_plan *p) {
+    uint64_t n = 0;
+    for (uint32_t s = 0; s < p->segment.n; s++)
+        for (uint32_t c = 0; c < p->machine->cores; c++) n += p->segment.v[s].core[c].task.n;
+    return n;
+}
+
+static void drop_plan(attempt *t) {
+    if (t->plan) xg_arena_free(t->plan->arena);
+    t->plan = NULL;
+}
+
+/* A plan of t's selection; kept when it is faster than t's and than all others. A strategy that
+ * fails is no error while another one works. */
+static void try_plan(xg_ctx *c, const xg_machine *m, bool refine, attempt *t, attempt **fastest) {
     xg_plan *plan;
     uint64_t cycles;
-    xg_arena *scratch = xg_arena_new(xg_arena_ctx(a));
+    size_t diags = xg_diag_count(c);
+    xg_arena *a = xg_arena_new(c);
     xg_status st = xg_plan_make_as(a, &t->sel, m, refine, &plan);
-    if (st == XG_OK) st = xg_plan_cycles(scratch, plan, &cycles);
-    xg_arena_free(scratch);
-    if (st == XG_OK && (!t->ok || cycles < t->cycles)) {
+    if (st == XG_OK) st = xg_plan_cycles(plan, &cycles);
+    if (st != XG_OK) xg_diag_truncate(c, diags);
+    bool better = st == XG_OK && (!t->ok || cycles < t->cycles);
+    if (better) {
         t->ok = true;
-        t->plan = plan;
         t->cycles = cycles;
+        t->tasks = tasks_in(plan);
     }
-    return st;
+    if (!better || (*fastest && cycles >= (*fastest)->cycles && *fastest != t)) {
+        xg_arena_free(a);
+        return;
+    }
+    if (*fastest) drop_plan(*fastest);
+    t->plan = plan;
+    *fastest = t;
 }
 
 /* Whether only one of the nodes is read from outside them, or by nobody. */
@@ -79,13 +109,6 @@ static bool has_batched(const xg_selection *s) {
     return false;
 }
 
-static uint64_t tasks_in(const xg_plan *p) {
-    uint64_t n = 0;
-    for (uint32_t s = 0; s < p->segment.n; s++)
-        for (uint32_t c = 0; c < p->machine->cores; c++) n += p->segment.v[s].core[c].task.n;
-    return n;
-}
-
 static bool same_strategy(const xg_strategy *a, const xg_strategy *b) {
     return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
            a->tile_ic == b->tile_ic && a->order == b->order && a->split == b->split &&
@@ -97,14 +120,15 @@ static bool stays(const xg_selection *s, uint32_t t) {
     return s->on_chip && s->on_chip[t];
 }
 
-/* Two selections from which the same plan would be made. */
-static bool same_choice(const xg_selection *a, const xg_selection *b) {
+/* Two selections from which the same plan would be made; but for the tiles, when these may differ.
+ */
+static bool same_choice(const xg_selection *a, const xg_selection *b, bool other_tiles) {
     if (a->group.n != b->group.n) return false;
     for (uint32_t i = 0; i < a->group.n; i++) {
         const xg_group *x = &a->group.v[i], *y = &b->group.v[i];
         if (x->nnode != y->nnode || x->nresult != y->nresult || x->where != y->where ||
             memcmp(x->node, y->node, x->nnode * sizeof *x->node) ||
-            !same_strategy(&x->strategy, &y->strategy))
+            (!other_tiles && !same_strategy(&x->strategy, &y->strategy)))
             return false;
     }
     for (uint32_t t = 0; t < a->graph->tensor.n; t++)
@@ -112,28 +136,28 @@ static bool same_choice(const xg_selection *a, const xg_selection *b) {
     return true;
 }
 
-/* A strategy that fails is no error while another one works. */
 static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, attempt *t, uint32_t i) {
+                         const xg_select_options *o, attempt *t, uint32_t i, attempt **fastest) {
     xg_ctx *c = xg_arena_ctx(a);
     size_t diags = xg_diag_count(c);
-    xg_status st = xg_select_with(a, g, m, o, &t[i].sel);
-    for (uint32_t k = 0; k < i && st == XG_OK; k++)
-        if (t[k].ok && same_choice(&t[k].sel, &t[i].sel)) {
+    if (xg_select_with(a, g, m, o, &t[i].sel) != XG_OK) {
+        xg_diag_truncate(c, diags);
+        return;
+    }
+    for (uint32_t k = 0; k < i; k++)
+        if (t[k].ok && same_choice(&t[k].sel, &t[i].sel, t[k].tasks > MANY_TASKS)) {
             t[i].cycles = t[k].cycles;
+            t[i].tasks = t[k].tasks;
             t[i].ok = t[i].again = true;
-            t[i].plan = t[k].plan;
             return;
         }
-    if (st == XG_OK) st = try_plan(a, m, false, &t[i]);
-    if (st != XG_OK) xg_diag_truncate(c, diags);
+    try_plan(c, m, false, &t[i], fastest);
 }
 
 /* Refining takes longest: only the two fastest plans have the chance, the second when it is near,
  * and no plan of very many tasks. */
-static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n) {
-    xg_ctx *c = xg_arena_ctx(a);
-    size_t diags = xg_diag_count(c);
+static void refine_fastest(xg_ctx *c, const xg_machine *m, attempt *t, uint32_t n,
+                           attempt **fastest) {
     uint32_t order[2] = {XG_NONE, XG_NONE};
     for (uint32_t i = 0; i < n; i++) {
         if (!t[i].ok || t[i].again) continue;
@@ -147,21 +171,16 @@ static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_
     for (uint32_t k = 0; k < 2 && order[k] != XG_NONE; k++) {
         attempt *x = &t[order[k]];
         if (k && x->cycles - x->cycles / NEAR > t[order[0]].cycles) break;
-        if (tasks_in(x->plan) > REFINED_TASKS) continue;
-        if (try_plan(a, m, true, x) != XG_OK) xg_diag_truncate(c, diags);
+        if (x->tasks <= MANY_TASKS) try_plan(c, m, true, x, fastest);
     }
 }
 
 /* The same selection with its tail shared by channels, when that is faster. */
-static void share_tail(xg_arena *a, const xg_machine *m, attempt *best, xg_buf *note) {
-    xg_ctx *c = xg_arena_ctx(a);
-    size_t diags = xg_diag_count(c);
-    attempt t = {.ok = false};
-    if (!xg_share_tail(a, &best->sel, m, xg_tail_border(&best->sel, m), &t.sel)) return;
-    bool refine = tasks_in(best->plan) <= REFINED_TASKS;
-    if (try_plan(a, m, refine, &t) != XG_OK) xg_diag_truncate(c, diags);
-    if (t.ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t.cycles);
-    if (t.ok && t.cycles < best->cycles) *best = t;
+static void share_tail(xg_arena *a, const xg_machine *m, const attempt *from, attempt *t,
+                       attempt **fastest, xg_buf *note) {
+    if (!xg_share_tail(a, &from->sel, m, xg_tail_border(&from->sel, m), &t->sel)) return;
+    try_plan(xg_arena_ctx(a), m, from->tasks <= MANY_TASKS, t, fastest);
+    if (t->ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t->cycles);
 }
 
 xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
@@ -179,8 +198,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     const xg_patterns *library;
     xg_status readable = xg_patterns_load(a, o->patterns, &library);
     if (readable != XG_OK) return readable;
-    attempt t[XG_COUNT(names)] = {0};
-    uint32_t best = XG_NONE;
+    attempt t[XG_COUNT(names)] = {0}, tail[2] = {0}, *fastest = NULL;
     xg_buf note = {.arena = a};
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
         xg_select_options mine = *o;
@@ -195,26 +213,30 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
             mine.admit = one_result;
             mine.admit_arg = (void *)(uintptr_t)g;
         }
-        try_strategy(a, g, m, &mine, t, i);
+        try_strategy(a, g, m, &mine, t, i, &fastest);
     }
-    refine_fastest(a, m, t, XG_COUNT(names));
+    refine_fastest(xg_arena_ctx(a), m, t, XG_COUNT(names), &fastest);
     for (uint32_t i = 0; i < XG_COUNT(names); i++) {
         if (!t[i].ok) continue;
-        if (best == XG_NONE || t[i].cycles < t[best].cycles) best = i;
         xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],
                 (unsigned long long)t[i].cycles);
     }
-    if (best == XG_NONE) { /* say why */
+    if (!fastest) { /* say why */
         xg_status st = xg_select(a, g, m, "layer", sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
-    share_tail(a, m, &t[best], &note);
+    size_t best = (size_t)(fastest - t);
+    share_tail(a, m, &t[best], &tail[0], &fastest, &note);
     if (t[NO_BATCHED].ok && best != NO_BATCHED) {
-        share_tail(a, m, &t[NO_BATCHED], &note);
-        if (t[NO_BATCHED].cycles < t[best].cycles) best = NO_BATCHED;
+        share_tail(a, m, &t[NO_BATCHED], &tail[1], &fastest, &note);
+        if (fastest == &tail[1]) best = NO_BATCHED;
     }
-    *sel = *t[best].plan->sel;
-    *plan = t[best].plan;
+    *plan = fastest->plan;
+    xg_arena_adopt(a, (*plan)->arena);
+    (*plan)->arena = a;
+    xg_status st = xg_forecast(*plan);
+    if (st != XG_OK) return st;
+    *sel = *(*plan)->sel;
     (*plan)->sel = sel;
     sel->strategy = "ilp";
     sel->note =

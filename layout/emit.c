@@ -494,10 +494,13 @@ static xg_place ddr_place(const xg_plan *p, uint32_t tensor, const xg_slice *s) 
     return pl;
 }
 
+/* Whether a task leaves a slice of a tensor somewhere. */
+static bool mapped(const emitter *e, const xg_task *t) {
+    return t->kind != XG_TASK_LOADC && t->kind != XG_TASK_SIGNAL && t->kind != XG_TASK_AWAIT &&
+           !t->acc_out && !(t->kind == XG_TASK_LOAD && buffer(e, t->out)->fold);
+}
+
 static void map_task(emitter *e, const xg_task *t, uint32_t first) {
-    if (t->kind == XG_TASK_LOADC || t->kind == XG_TASK_SIGNAL || t->kind == XG_TASK_AWAIT ||
-        t->acc_out || (t->kind == XG_TASK_LOAD && buffer(e, t->out)->fold))
-        return;
     uint32_t node = t->node != XG_NONE ? t->node : xg_tensorp(e->g, t->tensor)->producer;
     xg_slice s = t->s;
     xg_place pl = t->kind == XG_TASK_SAVE ? ddr_place(e->p, t->tensor, &s)
@@ -613,21 +616,31 @@ xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t fir
 
 xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t core,
                        xg_program *prog, xg_stream *out) {
-    emitter *e = xg_new(a, emitter);
-    *e = (emitter){.p = p,
-                   .g = p->graph,
-                   .m = p->machine,
-                   .arena = a,
-                   .core = &p->segment.v[segment].core[core],
-                   .prog = prog,
-                   .segment = segment,
-                   .core_idx = core};
+    emitter *e = xg_new(a, emitter), *counter = xg_new(a, emitter);
+    *e = *counter = (emitter){.p = p,
+                              .g = p->graph,
+                              .m = p->machine,
+                              .arena = a,
+                              .core = &p->segment.v[segment].core[core],
+                              .prog = prog,
+                              .segment = segment,
+                              .core_idx = core};
+    uint32_t ninst = 1, nrow = 0;
+    for (uint32_t i = 0; i < e->core->task.n; i++) { /* how many: there may be millions */
+        xg_status st = emit_task(counter, &e->core->task.v[i]);
+        if (st != XG_OK) return st;
+        ninst += counter->inst.n;
+        nrow += mapped(e, &e->core->task.v[i]);
+        counter->inst.n = 0;
+    }
+    xg_reserve(a, &e->inst, ninst);
+    if (prog) xg_reserve(a, &prog->map, prog->map.n + nrow);
     for (uint32_t i = 0; i < e->core->task.n; i++) {
         const xg_task *t = &e->core->task.v[i];
         uint32_t first = e->inst.n;
         xg_status st = emit_task(e, t);
         if (st != XG_OK) return st;
-        map_task(e, t, first);
+        if (prog && mapped(e, t)) map_task(e, t, first);
     }
     put(e, (xg_inst){.op = XG_T_END});
     *out = (xg_stream){e->inst.v, e->inst.n};

@@ -34,10 +34,10 @@ static uint32_t cut_rows(const xg_machine *m) {
     return unit;
 }
 
-static void cut_tasks(xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
+static void cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
     uint32_t rows = cut_rows(p->machine), n = core->task.n;
     xg_core_plan cut = {.task = {0}};
-    xg_reserve(p->arena, &cut.task, n + n / 2 + 1);
+    xg_reserve(p->draft, &cut.task, n + n / 2 + 1);
     for (uint32_t i = 0; i < n; i++) {
         xg_task t = core->task.v[i];
         uint32_t end = t.s.h1;
@@ -45,9 +45,9 @@ static void cut_tasks(xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) 
             for (; end - t.s.h0 > rows; t.s.h0 += rows) {
                 xg_task part = t;
                 part.s.h1 = t.s.h0 + rows;
-                xg_push(p->arena, &cut.task, part);
+                xg_push(p->draft, &cut.task, part);
             }
-        xg_push(p->arena, &cut.task, t);
+        xg_push(p->draft, &cut.task, t);
     }
     memcpy(&core->task, &cut.task, sizeof cut.task);
 }
@@ -181,7 +181,7 @@ static uint32_t *best_order(xg_arena *tmp, const xg_plan *p, const xg_core_plan 
     return best;
 }
 
-static xg_status order_core(xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
+static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
     xg_task_cost *cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
     xg_status st = xg_task_costs(p, core, 0, tmp, cost);
     if (st != XG_OK) return st;
@@ -192,8 +192,15 @@ static xg_status order_core(xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
     if (st != XG_OK) return st;
     const uint32_t *order = best_order(tmp, p, core, cost);
     if (!order) return XG_INTERNAL;
-    xg_task *was = xg_memdup(tmp, core->task.v, n * sizeof *was);
-    for (uint32_t k = 0; k < n; k++) core->task.v[k] = was[order[k]];
+    xg_task *task = xg_newn(p->arena, xg_task, n + 1);
+    for (uint32_t k = 0; k < n; k++) task[k] = core->task.v[order[k]];
+    core->task.v = task;
+    core->task.cap = n + 1;
+    if (core->buffer.n)
+        core->buffer.v = xg_memdup(p->arena, core->buffer.v, core->buffer.n * sizeof(xg_buffer));
+    core->buffer.cap = core->buffer.n;
+    core->alive.v = NULL;
+    core->alive.n = core->alive.cap = core->alive_from = 0;
     renew_lives(core);
     return XG_OK;
 }
@@ -222,11 +229,12 @@ xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t firs
 }
 
 xg_status xg_order_tasks(xg_plan *p) {
-    xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     xg_status st = XG_OK;
     for (uint32_t s = 0; s < p->segment.n && st == XG_OK; s++)
-        for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++)
+        for (uint32_t c = 0; c < p->machine->cores && st == XG_OK; c++) {
+            xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
             st = order_core(p, &p->segment.v[s].core[c], tmp);
-    xg_arena_free(tmp);
+            xg_arena_free(tmp);
+        }
     return st;
 }

@@ -30,7 +30,7 @@ static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
     xg_selection *c = xg_new(a, xg_selection);
     *c = *s;
     c->group.v = xg_newn(a, xg_group, s->group.n + 1);
-    memcpy(c->group.v, s->group.v, s->group.n * sizeof *s->group.v);
+    if (s->group.n) memcpy(c->group.v, s->group.v, s->group.n * sizeof *s->group.v);
     c->group.cap = s->group.n + 1;
     return c;
 }
@@ -141,7 +141,7 @@ static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
                          .psum = XG_NONE,
                          .i0 = mk->signals,
                          .piece = XG_NONE};
-            xg_push(mk->p->arena, &b->core->task, t);
+            xg_push(mk->p->draft, &b->core->task, t);
         }
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
@@ -168,7 +168,7 @@ static void signal_all(maker *mk, uint32_t gi) {
                      .out = XG_NONE,
                      .psum = XG_NONE,
                      .piece = XG_NONE};
-        xg_push(mk->p->arena, &core->task, t);
+        xg_push(mk->p->draft, &core->task, t);
     }
     mk->signals++;
     mk->apart_since = false;
@@ -434,11 +434,13 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
         xg_plan *p = xg_new(a, xg_plan);
         xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
         *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = mine};
+        p->draft = xg_arena_new(xg_arena_ctx(a));
         uint32_t victim, apart;
         xg_status st = make_once(p, refine, &victim, &apart);
         *out = p;
         if (st == XG_OK) st = xg_order_tasks(p);
-        if (st == XG_OK) st = xg_forecast(p);
+        xg_arena_free(p->draft);
+        p->draft = NULL;
         if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
         if (apart != XG_NONE) {
             take_apart(p, sel, apart);
@@ -454,5 +456,6 @@ const xg_selection *xg_plan_selection(const xg_plan *p) {
 }
 
 xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m, xg_plan **out) {
-    return xg_plan_make_as(a, s, m, true, out);
+    xg_status st = xg_plan_make_as(a, s, m, true, out);
+    return st == XG_OK ? xg_forecast(*out) : st;
 }

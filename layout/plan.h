@@ -18,7 +18,7 @@ const xg_selection *xg_plan_selection(const xg_plan *p);
 XG_MUST_USE xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                    const xg_select_options *o, xg_selection *sel, xg_plan **plan);
 /* Cycles of all segments by the cycle simulator. */
-XG_MUST_USE xg_status xg_plan_cycles(xg_arena *a, const xg_plan *p, uint64_t *cycles);
+XG_MUST_USE xg_status xg_plan_cycles(const xg_plan *p, uint64_t *cycles);
 void xg_plan_print(const xg_plan *p, xg_buf *out);
 XG_MUST_USE xg_status xg_plan_parse(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                     const char *path, const char *text, size_t n, xg_plan **out);

@@ -111,6 +111,7 @@ typedef struct xg_lack {
 
 struct xg_plan {
     xg_arena *arena;
+    xg_arena *draft; /* while it is made: tasks and buffers before they are in their order */
     const xg_graph *graph;
     const xg_machine *machine;
     const xg_selection *sel;
@@ -147,7 +148,7 @@ void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi);
  * fit. */
 XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from);
 /* order.c: puts the tasks of all cores in the order that keeps the engines busiest; long ones are
- * cut into row groups. */
+ * cut into row groups. Tasks and buffers move from the draft to the plan's arena. */
 XG_MUST_USE xg_status xg_order_tasks(xg_plan *p);
 /* order.c: cycles of the tasks from number `first` on, alone, as that order would take them; and
  * those that the busier of the two computing engines works. */
@@ -156,7 +157,7 @@ typedef struct xg_span {
 } xg_span;
 XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
                                    xg_span *out);
-/* plan.c: xg_plan_make, which refines; without that it is quicker. */
+/* plan.c: xg_plan_make, which refines; without that it is quicker; and without the forecast. */
 XG_MUST_USE xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *m,
                                       bool refine, xg_plan **out);
 /* tail.c: the group from which on it saves most traffic that cores share groups by channels; the
@@ -176,7 +177,7 @@ XG_MUST_USE xg_status xg_pack_pieces(const xg_plan *p, xg_arena *a, uint8_t **by
  */
 XG_MUST_USE xg_status xg_node_table(const xg_plan *p, uint32_t node, uint32_t operand,
                                     int8_t table[256]);
-/* emit.c: instructions of one core, with the map. */
+/* emit.c: instructions of one core; their map rows go to prog, when there is one. */
 XG_MUST_USE xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t core,
                                    xg_program *prog, xg_stream *out);
 
