@@ -109,11 +109,10 @@ static bool has_batched(const xg_selection *s) {
     return false;
 }
 
-static bool same_strategy(const xg_strategy *a, const xg_strategy *b) {
+static bool same_tiles(const xg_strategy *a, const xg_strategy *b) {
     return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
-           a->tile_ic == b->tile_ic && a->order == b->order && a->split == b->split &&
-           a->fold == b->fold && a->weights_resident == b->weights_resident &&
-           a->batched == b->batched;
+           a->tile_ic == b->tile_ic && a->order == b->order && a->fold == b->fold &&
+           a->weights_resident == b->weights_resident;
 }
 
 static bool stays(const xg_selection *s, uint32_t t) {
@@ -128,7 +127,8 @@ static bool same_choice(const xg_selection *a, const xg_selection *b, bool other
         const xg_group *x = &a->group.v[i], *y = &b->group.v[i];
         if (x->nnode != y->nnode || x->nresult != y->nresult || x->where != y->where ||
             memcmp(x->node, y->node, x->nnode * sizeof *x->node) ||
-            (!other_tiles && !same_strategy(&x->strategy, &y->strategy)))
+            x->strategy.split != y->strategy.split || x->strategy.batched != y->strategy.batched ||
+            (!other_tiles && !same_tiles(&x->strategy, &y->strategy)))
             return false;
     }
     for (uint32_t t = 0; t < a->graph->tensor.n; t++)
