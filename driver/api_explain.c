@@ -27,7 +27,7 @@ static bool simulate(void *arg, const xg_selection *s, uint64_t *cycles) {
     size_t diags = xg_diag_count(c);
     xg_plan *plan;
     xg_status st = xg_plan_make(scratch, s, q->b->machine, &plan);
-    if (st == XG_OK) st = xg_plan_cycles(scratch, plan, cycles);
+    if (st == XG_OK) st = xg_plan_cycles(plan, cycles);
     xg_diag_truncate(c, diags);
     xg_arena_free(scratch);
     return st == XG_OK;
