@@ -16,7 +16,7 @@ static const xg_quant *scalar_quant(const xg_tensor *t) {
 }
 
 /* Operators that pick or move elements: they commute with any non-decreasing function of one
- * element. */
+ * element. So do Min and Max of tensors (quantize_up). */
 static bool picks(const xg_node *n) {
     switch (n->op) {
     case XG_OP_Reshape:
@@ -90,10 +90,10 @@ static bool quantize_up(xg_rw *r, uint32_t node) {
     if (!m || xg_rw_uses(r, n->in[0]) != 1) return false;
     /* Concat of integers requantises by itself: Quantize rises only to inputs that are not integers
      * already. */
-    bool concat = m->op == XG_OP_Concat;
-    if (!picks(m) && !concat) return false;
+    bool concat = m->op == XG_OP_Concat, all = concat || m->op == XG_OP_Min || m->op == XG_OP_Max;
+    if (!picks(m) && !all) return false;
     uint32_t mi = r->g->tensor.v[n->in[0]].producer, nin = m->nin, out = n->out[0],
-             data = concat ? nin : 1;
+             data = all ? nin : 1;
     uint32_t *in = xg_newn(r->tmp, uint32_t, nin);
     memcpy(in, m->in, nin * sizeof *in);
     xg_tensor y = r->g->tensor.v[out];

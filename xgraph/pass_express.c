@@ -4,6 +4,8 @@
  *                    q -> -1 - q with zero point -1 - z never saturates
  *   prelu(x)         max(x, 0) + slope * min(x, 0), the product a depthwise 1x1 Conv (f32)
  *   mean over C      1x1 Conv to one channel with weights 1 / C
+ *   max(a, b)        integers: MaxPool over the two in the result's scale, one above the other;
+ *                    min(a, b) the same between two tables q -> -1 - q
  *
  * f32 behind Dequantize waits: absorb_qdq makes the integer operator first. */
 #include "xgraph/pass_parts.h"
@@ -112,6 +114,41 @@ static bool channel_mean(xg_rw *r, uint32_t node) {
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
+/* a or b under the result's quant as one row for each image: [N,1,HW,C]. */
+static uint32_t one_row(xg_rw *r, uint32_t node, uint32_t in, const xg_quant *q, bool turned) {
+    if (!xg_quant_equal(r->g->tensor.v[in].quant, q))
+        in = xg_rw_finish(r, xg_rw_add(r, XG_OP_Requantize, node, &in, 1), XG_I8, q);
+    if (in != XG_NONE && turned) in = negated(r, node, in);
+    if (in == XG_NONE) return XG_NONE;
+    const xg_tensor *x = &r->g->tensor.v[in];
+    const int64_t row[4] = {x->dim[0], 1, x->dim[1] * x->dim[2], x->dim[3]};
+    return xg_rw_reshape(r, node, in, row, 4);
+}
+
+static bool extremes(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    bool least = n->op == XG_OP_Min;
+    if (!least && n->op != XG_OP_Max) return false;
+    xg_tensor y = *xg_out(r->g, n, 0);
+    uint32_t out = n->out[0], from[2] = {n->in[0], n->in[1]}, in[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        const xg_tensor *x = xg_in(r->g, n, k);
+        if (!xg_is_int_map(x) || !xg_is_int_map(&y) ||
+            memcmp(x->dim, y.dim, sizeof y.dim[0] * 4) != 0)
+            return false;
+    }
+    for (uint32_t k = 0; k < 2; k++)
+        if ((in[k] = one_row(r, node, from[k], y.quant, least)) == XG_NONE) return false;
+    uint32_t both = xg_rw_joined(r, node, in, 2, 1);
+    if (both == XG_NONE) return false;
+    uint32_t pool = xg_rw_add(r, XG_OP_MaxPool, node, &both, 1);
+    xg_set_ai(xg_nodep(r->g, pool), XG_ATTR_kernel_h, 2);
+    if (!xg_rw_infer(r, pool)) return false;
+    uint32_t t = xg_rw_reshape(r, node, xg_rw_out(r, pool), y.dim, 4);
+    if (t != XG_NONE && least) t = negated(r, node, t);
+    return t != XG_NONE && xg_rw_replace(r, out, t);
+}
+
 xg_status xg_pass_express(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
-    return xg_rw_run(c, g, p, (const xg_rule_fn[]){subtract, slopes, channel_mean, NULL});
+    return xg_rw_run(c, g, p, (const xg_rule_fn[]){subtract, slopes, channel_mean, extremes, NULL});
 }

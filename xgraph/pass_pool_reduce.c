@@ -1,7 +1,8 @@
 #include "xgraph/pass.h"
 
-/* ReduceMean or ReduceMax over axes 1 and 2 of four axes (NHWC), 2 and 3 (a map that stayed NCHW),
- * or axis 1 of three ([N,L,C] as [N,1,L,C]): one pool. */
+/* ReduceMean, ReduceMax, or (f32) ReduceSum as the mean times the elements, over axes 1 and 2 of
+ * four axes (NHWC), 2 and 3 (a map that stayed NCHW), or axis 1 of three ([N,L,C] as [N,1,L,C]):
+ * one pool. */
 typedef enum lie { NO_MAP, NHWC, NCHW, LINE } lie;
 
 static lie how_it_lies(const xg_tensor *x, const xg_attr *axes) {
@@ -16,12 +17,26 @@ static bool is_flattened(const xg_tensor *map, const xg_tensor *line) {
     return map->rank == 4 && map->dim[0] == line->dim[0] && map->dim[3] == line->dim[2];
 }
 
+static int64_t window_elems(const xg_rw *r, uint32_t pool) {
+    const xg_node *n = xg_nodep(r->g, pool);
+    return xg_ai(n, XG_ATTR_kernel_h) * xg_ai(n, XG_ATTR_kernel_w);
+}
+
+static uint32_t times(xg_rw *r, uint32_t like, uint32_t x, float factor) {
+    float *data = xg_memdup(r->a, &factor, sizeof factor);
+    const char *name = xg_strf(r->tmp, "%s.elements", r->g->tensor.v[x].name);
+    uint32_t in[2] = {x, xg_rw_const(r, name, XG_F32, 0, NULL, data, NULL)};
+    uint32_t n = xg_rw_add(r, XG_OP_Mul, like, in, 2);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
 static bool to_pool(xg_rw *r, uint32_t node) {
     static const int64_t to_nhwc[4] = {0, 2, 3, 1};
     const xg_node *n = xg_nodep(r->g, node);
-    if (n->op != XG_OP_ReduceMean && n->op != XG_OP_ReduceMax) return false;
-    xg_op kind = n->op == XG_OP_ReduceMax ? XG_OP_MaxPool : XG_OP_AvgPool;
     const xg_tensor *x = xg_in(r->g, n, 0);
+    bool sum = n->op == XG_OP_ReduceSum && x->dtype == XG_F32;
+    if (n->op != XG_OP_ReduceMean && n->op != XG_OP_ReduceMax && !sum) return false;
+    xg_op kind = n->op == XG_OP_ReduceMax ? XG_OP_MaxPool : XG_OP_AvgPool;
     lie how = how_it_lies(x, xg_attr_of(n, XG_ATTR_axes));
     if (how == NO_MAP) return false;
     int64_t line[4] = {x->dim[0], 1, x->dim[1], x->dim[2]};
@@ -43,6 +58,7 @@ static bool to_pool(xg_rw *r, uint32_t node) {
     /* One pixel for each image and channel: the same elements in the same order, whatever the axes.
      */
     uint32_t t = xg_rw_reshape(r, node, xg_rw_out(r, pool), y.dim, y.rank);
+    if (t != XG_NONE && sum) t = times(r, node, t, (float)window_elems(r, pool));
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 

@@ -135,8 +135,30 @@ static bool around_unit_reshape(xg_rw *r, uint32_t node) {
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
+static bool is_all(const xg_tensor *t, float v) {
+    if (!t->data || t->dtype != XG_F32) return false;
+    for (int64_t i = 0; i < xg_tensor_elems(t); i++)
+        if (((const float *)t->data)[i] != v) return false;
+    return true;
+}
+
+/* x * 1, x / 1, x + 0, x - 0, as exporters write normalisations without parameters. */
+static bool neutral(xg_rw *r, uint32_t node) {
+    const xg_node *n = xg_nodep(r->g, node);
+    bool product = n->op == XG_OP_Mul || n->op == XG_OP_Div;
+    if (!product && n->op != XG_OP_Add && n->op != XG_OP_Sub) return false;
+    for (uint32_t k = n->op == XG_OP_Sub || n->op == XG_OP_Div ? 1 : 0; k < 2; k++) {
+        const xg_tensor *x = xg_in(r->g, n, 1 - k);
+        if (x->dtype == XG_F32 && is_shape(x, xg_out(r->g, n, 0)) &&
+            is_all(xg_in(r->g, n, k), product ? 1 : 0))
+            return xg_rw_replace(r, n->out[0], n->in[1 - k]);
+    }
+    return false;
+}
+
 bool xg_rule_identity(xg_rw *r, uint32_t node) {
-    return drop(r, node) || merge(r, node) || unit_axes(r, node) || around_unit_reshape(r, node);
+    return drop(r, node) || neutral(r, node) || merge(r, node) || unit_axes(r, node) ||
+           around_unit_reshape(r, node);
 }
 
 /* ---- equal nodes ---- */
