@@ -24,6 +24,7 @@ typedef struct work {
     span *range;      /* [h tensors]: real values to cover */
     const xg_quant_options *options;
     const xg_samples *samples; /* or NULL */
+    bool stand_in;             /* the samples are random numbers, for want of others */
     const xg_graph *old;       /* h before anything is written into it */
     xg_equaliser eq;
     xg_quant_report *report; /* or NULL */
@@ -360,6 +361,12 @@ static void find_bounds(work *w) {
     w->range = xg_memdup(w->arena, w->bound, w->h->tensor.n * sizeof *w->bound);
 }
 
+/* Random inputs may reach less than real ones: a quarter of what the old codes hold is covered
+ * whatever they reach. */
+static span widened(span s, span bound) {
+    return both(s, (span){bound.lo / 4, bound.hi / 4});
+}
+
 /* What the samples reach, by the method asked for, inside the bounds. */
 static xg_status calibrate(work *w) {
     xg_calibration k;
@@ -372,6 +379,7 @@ static xg_status calibrate(work *w) {
         uint32_t t = xg_map_get(&names, k.range.v[i].tensor);
         if (t == XG_NONE || !is_int_activation(xg_tensorp(w->h, t))) continue;
         span s = {k.range.v[i].min, k.range.v[i].max};
+        if (w->stand_in) s = widened(s, w->bound[t]);
         if (s.lo <= s.hi) w->range[t] = overlap(s, w->bound[t]);
     }
     return XG_OK;
@@ -538,7 +546,8 @@ static xg_status equalise(work *w) {
 }
 
 static xg_status correct_biases(work *w) {
-    if (!w->samples || w->options->bias_correction == XG_OFF) return XG_OK;
+    bool real = w->samples && !w->stand_in; /* means of random inputs mislead */
+    if (!real || w->options->bias_correction == XG_OFF) return XG_OK;
     xg_map names = {.arena = w->arena};
     for (uint32_t i = 0; i < w->old->node.n; i++) xg_map_set(&names, w->old->node.v[i].name, i);
     xg_bias_pair *pair = xg_newn(w->arena, xg_bias_pair, w->h->node.n);
@@ -580,8 +589,9 @@ static const char *describe(const work *w, xg_arena *a) {
                    w->record->pow2_scales ? "power-of-two" : "real",
                    w->record->per_channel ? "per-channel" : "per-tensor",
                    w->record->act_zero_point ? "zero points" : "no zero points",
-                   w->samples ? xg_calib_method_name(w->options->method)
-                              : "the model's own (example inputs serve it better)");
+                   w->stand_in ? "the model's own, within what random inputs reach (example inputs "
+                                 "serve it better)"
+                               : xg_calib_method_name(w->options->method));
 }
 
 static xg_status finish(work *w, xg_graph **g, xg_quant_report *report) {
@@ -612,7 +622,14 @@ xg_status xg_target_quantise_with(xg_arena *a, xg_graph **g, const xg_rqrec *rec
         if (report && !report->how) report->how = "as the model states";
         return XG_OK;
     }
-    xg_status st = xg_graph_compact(w.ctx, *g, a, &w.h);
+    xg_samples *random;
+    xg_status st = XG_OK;
+    if (w.activations && !s) {
+        st = xg_samples_open(a, *g, "random", NULL, &random);
+        w.samples = random;
+        w.stand_in = true;
+    }
+    if (st == XG_OK) st = xg_graph_compact(w.ctx, *g, a, &w.h);
     if (st != XG_OK) return st;
     xg_qplan_init(&w.plan, w.h, record);
     st = requantise(&w);

@@ -9,7 +9,8 @@
 #include "random_net.h"
 #include "xg_test.h"
 
-static inline uint32_t conv(net *t, uint32_t x, int32_t k, int32_t s, uint32_t o, const xg_quant *q) {
+static inline uint32_t conv(net *t, uint32_t x, int32_t k, int32_t s, uint32_t o,
+                            const xg_quant *q) {
     uint32_t c = (uint32_t)xg_tensorp(t->g, x)->dim[3];
     xg_window w = {k, k, s, s, 1, 1, k / 2, k / 2, k / 2, k / 2};
     bool zp;
@@ -28,7 +29,8 @@ static inline const xg_machine *load_machine(xg_test *t, const char *name) {
 }
 
 /* Returns how many tensors stay on chip: the planner may find no room for one. */
-static inline uint32_t check_program(xg_test *t, const xg_graph *g, const xg_machine *m, xg_selection *s) {
+static inline uint32_t check_program(xg_test *t, const xg_graph *g, const xg_machine *m,
+                                     xg_selection *s) {
     xg_plan *plan;
     xg_program *prog;
     xg_check_result r = {0};

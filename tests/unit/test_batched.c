@@ -111,8 +111,7 @@ static void test_rules(void **state) {
     assert_ok(t->c, xg_select(t->a, g, m, "layer", &s));
     for (uint32_t i = 0; i < LAYERS; i++) s.group.v[i].strategy.batched = i == 1;
     const bool *may = xg_may_stay(&s, m, t->a);
-    for (uint32_t i = 0; i < LAYERS; i++)
-        assert_false(may[xg_nodep(g, i)->out[0]] && i == 1);
+    for (uint32_t i = 0; i < LAYERS; i++) assert_false(may[xg_nodep(g, i)->out[0]] && i == 1);
     s.on_chip = xg_newn(t->a, bool, g->tensor.n);
     s.on_chip[xg_nodep(g, 0)->out[0]] = true; /* read by a batched group: then in DDR too */
     assert_true(xg_needs_ddr(&s, t->a)[xg_nodep(g, 0)->out[0]]);

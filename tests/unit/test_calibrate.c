@@ -321,6 +321,36 @@ static void equalisation_changes_nothing_in_float_and_much_in_8_bits(void **stat
     assert_true(after > before + 6);
 }
 
+/* A quantised graph for a machine of powers of two, without inputs: what lies between layers may be
+ * rescaled all the same, and the ranges are not only those of the old codes. */
+static double fitted_db(xg_test *t, xg_graph *g, const xg_graph *one, xg_switch equalise) {
+    xg_rqrec dpu = profile("dpu");
+    xg_quant_options o = {.equalise = equalise};
+    xg_quant_report report = {0};
+    xg_samples *other;
+    xg_graph *q;
+    assert_ok(t->c, xg_graph_compact(t->c, one, t->a, &q));
+    assert_ok(t->c, xg_target_quantise_with(t->a, &q, &dpu, &o, NULL, &report));
+    assert_non_null(strstr(report.how, "random"));
+    assert_ok(t->c, xg_samples_open(t->a, g, "random:9", NULL, &other));
+    assert_ok(t->c, xg_quant_compare(t->a, g, q, &dpu, other, 1, &report));
+    return report.output.v[0].sqnr_db;
+}
+
+static void machines_without_the_scales_get_equalised_layers(void **state) {
+    xg_test *t = *state;
+    xg_graph *g = uneven_net(t), *q = g;
+    xg_rqrec ort = profile("ort");
+    xg_samples *s;
+    xg_calibration k;
+    assert_ok(t->c, xg_samples_open(t->a, g, "random", NULL, &s));
+    assert_ok(t->c, xg_calibrate_samples(t->a, g, &ort, s, NULL, NULL, &k));
+    assert_ok(t->c, xg_quantise(t->a, &q, &k, &ort, NULL));
+    double plain = fitted_db(t, g, q, XG_OFF), equal = fitted_db(t, g, q, XG_AUTO);
+    print_message("%.1f dB, equalised %.1f dB\n", plain, equal);
+    assert_true(equal > plain + 3);
+}
+
 /* ---- bias correction ---- */
 
 /* The mean of each output channel's error over the map. */
@@ -366,6 +396,7 @@ int main(void) {
         TEST(order_and_portions_do_not_matter),
         TEST(odd_values_do_no_harm),
         TEST(equalisation_changes_nothing_in_float_and_much_in_8_bits),
+        TEST(machines_without_the_scales_get_equalised_layers),
         TEST(bias_correction_takes_back_the_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
