@@ -63,6 +63,9 @@ typedef struct run_result {
     double ms;
 } run_result;
 
+/* Outputs below this cosine get a search for the layers that cost them most. */
+#define XG_LOW_COSINE 0.99
+
 typedef struct quantize_result {
     const char *name, *target; /* model; machine or profile */
     xg_rqrec record;
@@ -70,6 +73,7 @@ typedef struct quantize_result {
     xg_quant_report report;
     xg_dtype activations;       /* in the QDQ model */
     uint64_t compared;          /* sets */
+    double *noise;              /* xg_quant_effects(), or NULL: nothing was short of its goal */
     const char *const *widened; /* layers held in 16 bits for the sake of min_cosine */
     uint32_t nwidened;
     uint64_t images, right_before, right_after; /* images 0: no labels */

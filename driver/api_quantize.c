@@ -1,7 +1,6 @@
 #include "driver/api.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SAMPLES_DEFAULT = 16 };
@@ -80,10 +79,7 @@ static xg_status measure_accuracy(quantizing *k, const xg_image_options *images,
 
 /* ---- quantising until the outputs are good enough ---- */
 
-static xg_status quantise_once(quantizing *k, xg_arena *a, const xg_front_options *f,
-                               quantize_result *q) {
-    xg_status st = xg_front_full(a, k->path, f, &q->record, &q->front, &q->report);
-    if (st != XG_OK) return st;
+static xg_status compare(quantizing *k, xg_arena *a, quantize_result *q) {
     uint64_t most = k->o->samples ? k->o->samples : SAMPLES_DEFAULT;
     uint64_t sets = xg_samples_count(q->front.samples);
     q->compared = most < sets ? most : sets;
@@ -91,44 +87,61 @@ static xg_status quantise_once(quantizing *k, xg_arena *a, const xg_front_option
                             &q->report);
 }
 
+/* The output with the least cosine. */
+static uint32_t worst_output(const xg_quant_report *r) {
+    uint32_t worst = 0;
+    for (uint32_t i = 1; i < r->output.n; i++)
+        if (r->output.v[i].cosine < r->output.v[worst].cosine) worst = i;
+    return worst;
+}
+
 static double least_cosine(const xg_quant_report *r) {
-    double least = 1;
-    for (uint32_t i = 0; i < r->output.n; i++) least = fmin(least, r->output.v[i].cosine);
-    return least;
+    return r->output.n ? fmin(r->output.v[worst_output(r)].cosine, 1) : 1;
 }
 
-static int by_loss(const void *a, const void *b) {
-    const xg_quant_row *x = a, *y = b;
-    return x->own_db < y->own_db ? -1 : x->own_db > y->own_db;
-}
-
-/* Whether the quantiser made an integer node of the float one with that name. */
-static bool becomes_integer(const xg_quant_map *map, const char *name) {
-    for (uint32_t i = 0; i < map->from->node.n; i++)
-        if (map->node[i] != XG_NONE && !strcmp(xg_nodep(map->from, i)->name, name)) return true;
-    return false;
-}
-
-/* The names of the layers that an option may name, those that lose most by themselves first,
- * behind the caller's own; at last "*", which is all. *n counts them. */
-static const char **ranked_names(xg_arena *a, const quantize_result *q, const xg_front_options *f,
-                                 uint32_t *n) {
-    const xg_quant_report *r = &q->report;
-    uint32_t count = 0, own = f->quant.nkeep_int16;
-    xg_quant_row *row = xg_newn(a, xg_quant_row, r->row.n + 1);
-    for (uint32_t i = 0; i < r->row.n; i++) {
-        const xg_quant_row *x = &r->row.v[i];
-        if (!x->known || !x->op || !becomes_integer(&q->front.map, x->node)) continue;
-        row[count] = *x;
-        if (isnan(x->own_db)) row[count].own_db = INFINITY;
-        count++;
+/* What each layer costs the outputs, for the report and for the choice of layers. */
+static xg_status find_effects(quantizing *k, quantize_result *q) {
+    const xg_quant_map *map = &q->front.map;
+    xg_arena *a = k->g.arena;
+    xg_map nodes = {.arena = a};
+    uint32_t outputs = map->from->output.n, worst = worst_output(&q->report);
+    progress(k, "effects", 0);
+    xg_status st =
+        xg_quant_effects(a, map, q->front.samples, q->compared, q->report.corrected > 0, &q->noise);
+    if (st != XG_OK) return st;
+    double all = 0;
+    for (uint32_t i = 0; i < map->from->node.n; i++) {
+        all += q->noise[i * outputs + worst];
+        if (map->node[i] != XG_NONE) xg_map_set(&nodes, xg_nodep(map->from, i)->name, i);
     }
-    qsort(row, count, sizeof *row, by_loss);
-    const char **name = xg_newn(a, const char *, own + count + 2);
+    for (uint32_t i = 0; i < q->report.row.n; i++) {
+        xg_quant_row *row = &q->report.row.v[i];
+        uint32_t node = xg_map_get(&nodes, row->node);
+        if (node != XG_NONE && all > 0) row->effect = q->noise[node * outputs + worst] / all;
+    }
+    return XG_OK;
+}
+
+/* Noise beside a signal of 1 that makes this cosine. */
+static double noise_of(double cosine) {
+    return 1 / (cosine * cosine) - 1;
+}
+
+/* The names of the layers in the order of their use to the outputs, behind the caller's own; at
+ * last "*", which is all. *n counts them; *first: how many are worth trying first. */
+static const char **ranked_names(quantizing *k, const quantize_result *q, const xg_front_options *f,
+                                 uint32_t *n, uint32_t *first) {
+    const xg_graph *g = q->front.map.from;
+    xg_arena *a = k->g.arena;
+    uint32_t *order, own = f->quant.nkeep_int16, enough;
+    uint32_t count = xg_quant_order(a, q->noise, g->node.n, g->output.n, noise_of(k->o->min_cosine),
+                                    &order, &enough);
+    const char **name = xg_newn(a, const char *, own + count + 1);
     for (uint32_t i = 0; i < own; i++) name[i] = f->quant.keep_int16[i];
-    for (uint32_t i = 0; i < count; i++) name[own + i] = xg_strdup(a, row[i].node);
-    name[own + count++] = "*";
-    *n = own + count;
+    for (uint32_t i = 0; i < count; i++) name[own + i] = xg_nodep(g, order[i])->name;
+    name[own + count] = "*";
+    *n = own + count + 1;
+    *first = own + (uint32_t)xg_clamp(enough, 1, (int64_t)count + 1);
     return name;
 }
 
@@ -139,46 +152,59 @@ static xg_status reaches(quantizing *k, const xg_front_options *f, const quantiz
     quantize_result once = {.record = q->record};
     xg_arena *scratch = xg_arena_new(k->x->ctx);
     g.quant.nkeep_int16 = n;
-    xg_status st = quantise_once(k, scratch, &g, &once);
+    xg_status st = xg_front_again(scratch, &g, &q->record, &q->front, &once.front, &once.report);
+    if (st == XG_OK) st = compare(k, scratch, &once);
     *yes = st == XG_OK && least_cosine(&once.report) >= k->o->min_cosine;
     xg_arena_free(scratch);
     return st;
 }
 
-/* Holds as few of the ranked layers in 16 bits as it takes, found by doubling, then halving. */
-static xg_status widen(quantizing *k, xg_front_options *f, quantize_result *q) {
-    xg_arena *a = k->g.arena;
-    uint32_t own = f->quant.nkeep_int16, all, low, high;
-    const char **name = ranked_names(a, q, f, &all);
-    f->quant.keep_int16 = name;
-    bool yes = false;
+/* The least number of names in (low, all] that reaches the goal, found from a guess in ever larger
+ * steps, then by halving; `low` does not. LIMIT when not even all do. */
+static xg_status search(quantizing *k, const xg_front_options *f, const quantize_result *q,
+                        uint32_t low, uint32_t guess, uint32_t all, uint32_t *high) {
+    bool yes = false, down = true;
     xg_status st = XG_OK;
-    for (low = high = own; st == XG_OK && !yes && high < all;) {
-        low = high;
-        high = high == own ? own + 1 : own + 2 * (high - own);
-        if (high > all) high = all;
-        progress(k, "widen", (double)(high - own) / (double)(all - own + 1));
-        st = reaches(k, f, q, high, &yes);
+    uint32_t step = 1, at = guess;
+    for (; st == XG_OK; at = (uint32_t)xg_min(at + step, all), step *= 2) {
+        progress(k, "widen", 0);
+        st = reaches(k, f, q, at, &yes);
+        if (yes || at == all) break;
+        low = at;
+        down = false;
     }
     if (st == XG_OK && !yes)
         return xg_error(k->x->ctx, XG_LIMIT, k->path,
                         "no output's cosine may be below %g, and that is not reached even with "
                         "all layers in 16 bits",
                         k->o->min_cosine);
-    while (st == XG_OK && low + 1 < high) {
-        uint32_t middle = low + (high - low) / 2;
-        st = reaches(k, f, q, middle, &yes);
-        if (yes)
-            high = middle;
-        else
-            low = middle;
+    step = 1;
+    for (*high = at; st == XG_OK && low + 1 < *high;) {
+        progress(k, "widen", 0.5);
+        at = down ? (uint32_t)xg_max((int64_t)*high - step, low + 1) : low + (*high - low) / 2;
+        st = reaches(k, f, q, at, &yes);
+        *(yes ? high : &low) = at;
+        down = down && yes;
+        step *= 2;
     }
-    f->quant.nkeep_int16 = high;
-    q->widened = high == all ? &name[all - 1] : name + own;
-    q->nwidened = high == all ? 1 : high - own;
+    return st;
+}
+
+/* Holds as few of the ranked layers in 16 bits as it takes. */
+static xg_status widen(quantizing *k, xg_front_options *f, quantize_result *q) {
+    uint32_t own = f->quant.nkeep_int16, n = own, all, guess;
+    const xg_front_result first = q->front;
+    const char **name = ranked_names(k, q, f, &all, &guess);
+    f->quant.keep_int16 = name;
+    xg_status st = search(k, f, q, own, guess, all, &n);
+    if (st != XG_OK) return st;
+    f->quant.nkeep_int16 = n;
+    q->widened = n == all ? &name[all - 1] : name + own;
+    q->nwidened = n == all ? 1 : n - own;
     xg_quant_report none = {0};
     q->report = none;
-    return st == XG_OK ? quantise_once(k, a, f, q) : st;
+    st = xg_front_again(k->g.arena, f, &q->record, &first, &q->front, &q->report);
+    return st == XG_OK ? compare(k, k->g.arena, q) : st;
 }
 
 static xg_status quantize_body(void *arg) {
@@ -201,9 +227,12 @@ static xg_status quantize_body(void *arg) {
     if (st == XG_OK) st = xgc_front_options(k->x->ctx, m, &images, &f);
     if (st != XG_OK) return st;
     progress(k, "quantise", 0);
-    st = quantise_once(k, a, &f, q);
-    if (st == XG_OK && q->front.was_float && least_cosine(&q->report) < k->o->min_cosine)
-        st = widen(k, &f, q);
+    st = xg_front_full(a, k->path, &f, &q->record, &q->front, &q->report);
+    if (st == XG_OK) st = compare(k, a, q);
+    double least = least_cosine(&q->report);
+    if (st == XG_OK && q->front.was_float && least < fmax(k->o->min_cosine, XG_LOW_COSINE))
+        st = find_effects(k, q);
+    if (st == XG_OK && q->noise && least < k->o->min_cosine) st = widen(k, &f, q);
     return st == XG_OK && k->o->labels ? measure_accuracy(k, &images, q) : st;
 }
 

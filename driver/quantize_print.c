@@ -10,21 +10,30 @@ enum { MARKED = 3 };
 
 /* ---- the layers that cost most ---- */
 
-/* Rows that are ranked: layers that an option may name, and of which it is known what they lose by
- * themselves. Conversions at the borders are nobody's choice. */
-static bool is_ranked(const xg_quant_row *r) {
-    return r->op && r->known && strcmp(r->op, "Quantize") != 0 && isfinite(r->own_db);
+/* What a layer costs: its share of the outputs' noise, or where that was not needed its own noise.
+ * Negative: a layer that no option may name, or of which nothing is known. Conversions at the
+ * borders are nobody's choice. */
+static double cost_of(const xg_quant_row *r, bool by_effect) {
+    if (!r->op || !r->known || !strcmp(r->op, "Quantize")) return -1;
+    if (by_effect) return isnan(r->effect) ? -1 : r->effect;
+    return isfinite(r->own_db) ? pow(10, -r->own_db / 10) : -1;
 }
 
-/* A layer's place among those that lose most by themselves, 1 = worst; 0: not among the first. */
+static bool has_effects(const xg_quant_report *q) {
+    for (uint32_t i = 0; i < q->row.n; i++)
+        if (!isnan(q->row.v[i].effect)) return true;
+    return false;
+}
+
+/* A layer's place among those that cost most, 1 = worst; 0: not among the first. */
 static uint32_t place(const xg_quant_report *q, uint32_t i) {
-    const xg_quant_row *row = &q->row.v[i];
-    if (!is_ranked(row)) return 0;
+    bool by_effect = has_effects(q);
+    double own = cost_of(&q->row.v[i], by_effect);
+    if (own < 0) return 0;
     uint32_t before = 0;
     for (uint32_t k = 0; k < q->row.n; k++) {
-        const xg_quant_row *other = &q->row.v[k];
-        if (!is_ranked(other)) continue;
-        before += other->own_db < row->own_db || (other->own_db == row->own_db && k < i);
+        double other = cost_of(&q->row.v[k], by_effect);
+        before += other > own || (other == own && k < i);
     }
     return before < MARKED ? before + 1 : 0;
 }
@@ -46,14 +55,24 @@ static void put_db(double db, xg_buf *out) {
         xg_putf(out, "%8.1f", db);
 }
 
+static void put_share(double share, xg_buf *out) {
+    if (isnan(share))
+        xg_putf(out, " %8s", "-");
+    else
+        xg_putf(out, " %8.2f", 100 * share);
+}
+
 static void text_rows(const quantize_result *r, xg_buf *out) {
-    static const char *const mark[] = {"", "  <- loses most", "  <- second", "  <- third"};
-    xg_putf(out, "%8s %8s  %-14s %s\n", "SQNR dB", "alone dB", "operator", "node");
+    static const char *const mark[] = {"", "  <- costs most", "  <- second", "  <- third"};
+    bool effects = has_effects(&r->report);
+    xg_putf(out, "%8s %8s%s  %-14s %s\n", "SQNR dB", "alone dB", effects ? " effect %" : "",
+            "operator", "node");
     for (uint32_t i = 0; i < r->report.row.n; i++) {
         const xg_quant_row *row = &r->report.row.v[i];
         put_db(row->sqnr_db, out);
         xg_puts(out, " ");
         put_db(row->own_db, out);
+        if (effects) put_share(row->effect, out);
         xg_putf(out, "  %-14s %s%s\n", row->op, row->node, mark[place(&r->report, i)]);
     }
 }
@@ -75,11 +94,10 @@ static void text_head(const quantize_result *r, xg_buf *out) {
 }
 
 enum { LOW_DB = 20 };
-#define LOW_COSINE 0.99
 
 static bool any_output_is_low(const xg_quant_report *q) {
     for (uint32_t i = 0; i < q->output.n; i++)
-        if (q->output.v[i].cosine < LOW_COSINE) return true;
+        if (q->output.v[i].cosine < XG_LOW_COSINE) return true;
     return false;
 }
 
@@ -97,7 +115,11 @@ static void text_worst(const quantize_result *r, xg_buf *out) {
         return;
     }
     if (!w || (w->own_db >= LOW_DB && !any_output_is_low(&r->report))) return;
-    xg_putf(out, "'%s' loses most by itself (%.1f dB)", w->node, w->own_db);
+    if (isnan(w->effect))
+        xg_putf(out, "'%s' loses most by itself (%.1f dB)", w->node, w->own_db);
+    else
+        xg_putf(out, "'%s' costs the outputs most (%.1f %% of their noise)", w->node,
+                100 * w->effect);
     if (r->front.was_float)
         xg_putf(out, "; to hold it in 16 bits: --keep-int16 '%s', in float: --keep-float '%s'",
                 w->node, w->node);
@@ -136,6 +158,7 @@ static void json_rows(const quantize_result *r, xg_json *j) {
         xg_json_kstr(j, "operator", row->op);
         xg_json_knum(j, "sqnr_db", row->sqnr_db);
         xg_json_knum(j, "alone_db", row->own_db);
+        xg_json_knum(j, "effect", row->effect);
         xg_json_close(j, '}');
     }
     xg_json_close(j, ']');

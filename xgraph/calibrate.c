@@ -1,6 +1,7 @@
 #include "xgraph/import.h"
 
 #include "xgraph/histogram.h"
+#include "xgraph/importance.h"
 #include "xgraph/reals.h"
 #include "xgraph/samples.h"
 
@@ -110,6 +111,29 @@ static xg_status count_set(xg_arena *a, const xg_graph *g, const xg_samples *s, 
     return st;
 }
 
+/* Weights of channels for the ranges: how much errors matter to the outputs, behind the function
+ * that reads them. */
+static xg_status weigh(xg_arena *a, const xg_graph *g, const xg_uses *u, const xg_samples *s,
+                       xg_histogram *h) {
+    enum { SETS_MAX = 2, MOST = 1 << 16 };
+    double **importance;
+    xg_status st = xg_importance(a, g, s, SETS_MAX, &importance);
+    for (uint32_t t = 0; t < g->tensor.n && st == XG_OK; t++) {
+        const xg_tensor *x = xg_tensorp(g, t);
+        const xg_node *f = xg_reader_of(g, u, t);
+        const double *v = importance[f && f->in[0] == t ? f->out[0] : t];
+        int64_t n = x->rank ? x->dim[x->rank - 1] : 1;
+        double most = 0;
+        for (int64_t c = 0; c < n && v; c++) most = fmax(most, v[c]);
+        if (!isfinite(most) || most <= 0) continue;
+        uint32_t *weight = xg_newn(a, uint32_t, (size_t)n);
+        for (int64_t c = 0; c < n; c++) weight[c] = (uint32_t)rint(v[c] / most * MOST);
+        h[t].weight = weight;
+        h[t].channels = n;
+    }
+    return st;
+}
+
 xg_status xg_calibrate_samples(xg_arena *a, const xg_graph *g, const xg_rqrec *record,
                                const xg_samples *s, const xg_quant_options *o,
                                const float *const *divide, xg_calibration *out) {
@@ -118,14 +142,18 @@ xg_status xg_calibrate_samples(xg_arena *a, const xg_graph *g, const xg_rqrec *r
     *out = (xg_calibration){0};
     xg_arena *counts = xg_arena_new(xg_arena_ctx(a));
     xg_histogram *h = xg_newn(counts, xg_histogram, g->tensor.n);
+    xg_uses uses = xg_graph_uses(g, counts);
     for (uint32_t t = 0; t < g->tensor.n; t++) xg_histogram_init(&h[t]);
     xg_status st = XG_OK;
+    bool mse = o->method == XG_CALIB_AUTO || o->method == XG_CALIB_MSE;
+    if (mse && !divide && xg_graph_is_float(g)) st = weigh(counts, g, &uses, s, h);
     for (uint64_t i = 0; i < xg_samples_count(s) && st == XG_OK; i++)
         st = count_set(counts, g, s, i, divide, h);
     for (uint32_t t = 0; t < g->tensor.n && st == XG_OK; t++) {
         if (!has_histogram(xg_tensorp(g, t))) continue;
         xg_range r = {.tensor = g->tensor.v[t].name, .least = h[t].min, .most = h[t].max};
-        xg_histogram_range(&h[t], record, o->method, o->percentile, &r.min, &r.max);
+        xg_histogram_range(&h[t], record, o->method, o->percentile, xg_reader_of(g, &uses, t),
+                           &r.min, &r.max);
         xg_push(a, &out->range, r);
     }
     xg_arena_free(counts);

@@ -54,6 +54,19 @@ static const xg_rqrec *record_for_rest(const xg_graph *g, const xg_rqrec *record
     return integers && record->pow2_scales && xg_rqrec_profile("ort", general) ? general : record;
 }
 
+/* From ranges to the canonical integer graph. */
+static xg_status quantise_by_ranges(xg_arena *a, const xg_front_options *o, const xg_rqrec *record,
+                                    xg_front_result *r, xg_quant_report *report) {
+    xg_rqrec general;
+    xg_status st =
+        xg_quantise_with(a, &r->graph, &r->ranges, record_for_rest(r->graph, record, &general),
+                         &o->quant, r->samples, &r->map, report);
+    if (report && o->calibration_path) report->how = "a table";
+    if (st == XG_OK) st = show(o, "quantise", r->graph);
+    /* Quantize and Dequantize have come in: what moves around them or folds moves once more. */
+    return st == XG_OK ? xg_canonicalise(a, &r->graph, o->dump, o->dump_arg) : st;
+}
+
 static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_options *o,
                                 const xg_rqrec *record, xg_front_result *r,
                                 xg_quant_report *report) {
@@ -64,7 +77,6 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
             "the model is float, and quantising it needs example inputs: give --calib "
             "FILE.npy (.npz, .pb, a folder of pictures), or --calib random for a trial");
     uint32_t equalised = 0;
-    xg_rqrec general;
     xg_status st = XG_OK;
     /* a table alone was made without, or says so */
     if (r->samples && xg_switch_wants(o->quant.equalise, record))
@@ -73,13 +85,7 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
     r->before = r->graph;
     if (report) report->equalised = equalised;
     if (st == XG_OK) st = find_ranges(a, o, record, r, equalised);
-    if (st == XG_OK)
-        st = xg_quantise_with(a, &r->graph, &r->ranges, record_for_rest(r->graph, record, &general),
-                              &o->quant, r->samples, &r->map, report);
-    if (report && o->calibration_path) report->how = "a table";
-    if (st == XG_OK) st = show(o, "quantise", r->graph);
-    /* Quantize and Dequantize have come in: what moves around them or folds moves once more. */
-    return st == XG_OK ? xg_canonicalise(a, &r->graph, o->dump, o->dump_arg) : st;
+    return st == XG_OK ? quantise_by_ranges(a, o, record, r, report) : st;
 }
 
 static void randomise(xg_arena *a, xg_graph *g) {
@@ -106,6 +112,15 @@ xg_status xg_front_read(xg_arena *a, const char *path, const xg_import_options *
     return xg_graph_read(a, path, out);
 }
 
+/* Brings the graph to the machine's record and proves that it fits. */
+static xg_status fit(xg_arena *a, const xg_front_options *o, const xg_rqrec *record,
+                     xg_front_result *r, xg_quant_report *report) {
+    xg_status st = xg_target_quantise_with(a, &r->graph, record, &o->quant, r->samples, report);
+    if (st == XG_OK) st = show(o, "target_quantise", r->graph);
+    if (st == XG_OK) st = xg_graph_verify(xg_arena_ctx(a), r->graph);
+    return st == XG_OK ? xg_prove_accumulators(xg_arena_ctx(a), r->graph, record) : st;
+}
+
 xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o,
                         const xg_rqrec *record, xg_front_result *r, xg_quant_report *report) {
     xg_ctx *c = xg_arena_ctx(a);
@@ -123,11 +138,17 @@ xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o
     if (o->calib_inputs) st = xg_samples_open(a, r->graph, o->calib_inputs, o->images, &r->samples);
     if (st == XG_OK) st = check_options(c, o, r);
     if (st == XG_OK && r->was_float) st = quantise_float(a, path, o, record, r, report);
-    if (st == XG_OK)
-        st = xg_target_quantise_with(a, &r->graph, record, &o->quant, r->samples, report);
-    if (st == XG_OK) st = show(o, "target_quantise", r->graph);
-    if (st == XG_OK) st = xg_graph_verify(c, r->graph);
-    return st == XG_OK ? xg_prove_accumulators(c, r->graph, record) : st;
+    return st == XG_OK ? fit(a, o, record, r, report) : st;
+}
+
+xg_status xg_front_again(xg_arena *a, const xg_front_options *o, const xg_rqrec *record,
+                         const xg_front_result *first, xg_front_result *r,
+                         xg_quant_report *report) {
+    *r = *first;
+    r->graph = first->before;
+    report->equalised = first->ranges.equalised;
+    xg_status st = quantise_by_ranges(a, o, record, r, report);
+    return st == XG_OK ? fit(a, o, record, r, report) : st;
 }
 
 xg_status xg_front(xg_arena *a, const char *path, const xg_front_options *o, const xg_rqrec *record,

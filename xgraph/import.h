@@ -127,6 +127,8 @@ typedef struct xg_quant_row {
     double own_db; /* the same when the node's inputs are exact but for their own rounding; NAN when
                       not measured */
     double most;   /* largest difference of an element, in real units */
+    double effect; /* share of the noise of the output with the least cosine that the node brings;
+                      NAN when not measured */
 } xg_quant_row;
 typedef struct xg_quant_output {
     const char *name;
@@ -183,6 +185,20 @@ XG_MUST_USE xg_status xg_quantise_with(xg_arena *a, xg_graph **g, const xg_calib
                                        const xg_rqrec *record, const xg_quant_options *o,
                                        const struct xg_samples *s, xg_quant_map *map,
                                        xg_quant_report *report);
+/* What each integer node's own rounding (of what it reads, its weights, and of its result where f32
+ * readers see it) costs the outputs: (*noise)[node of map->from * outputs + output] is tan^2 of the
+ * angle between the output with everything else exact and the exact one, 0 for nodes that stay f32.
+ * Noise of many nodes adds up: an output's cosine is about 1 / sqrt(1 + sum). From at most `most`
+ * samples, fewer for large graphs. centred: biases are corrected. */
+XG_MUST_USE xg_status xg_quant_effects(xg_arena *a, const xg_quant_map *map,
+                                       const struct xg_samples *s, uint64_t most, bool centred,
+                                       double **noise);
+
+/* Nodes with noise, in the order in which making them exact brings every output's sum down to
+ * `most` fastest. *enough: how many of them do that, by the sums. Returns the number in *order. */
+uint32_t xg_quant_order(xg_arena *a, const double *noise, uint32_t nodes, uint32_t outputs,
+                        double most, uint32_t **order, uint32_t *enough);
+
 /* Cross-layer equalisation of a float graph: channels between convolutions are rescaled, weights
  * before and after to match, so that one scale a tensor suits all channels; the function stays the
  * same up to float rounding. Upper bounds of Clips limit it by what the samples reach; without
@@ -241,6 +257,11 @@ typedef struct xg_front_result {
 XG_MUST_USE xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o,
                                     const xg_rqrec *record, xg_front_result *out,
                                     xg_quant_report *report);
+/* The same float model with other nodes kept wide: import, equalisation and ranges are those of
+ * `first`, which must outlive what comes out. */
+XG_MUST_USE xg_status xg_front_again(xg_arena *a, const xg_front_options *o, const xg_rqrec *record,
+                                     const xg_front_result *first, xg_front_result *out,
+                                     xg_quant_report *report);
 
 /* Writes what xg_quantise_with() made of a float graph as a QDQ ONNX model (opset 13; 21 when
  * activations are held in 16 bits): float

@@ -77,6 +77,21 @@ static uint32_t conv_with(xg_rw *r, uint32_t like, uint32_t conv, uint32_t x, co
     return xg_rw_infer(r, n) ? n : XG_NONE;
 }
 
+/* What makes a tensor, but for movements that nothing else reads and that keep groups of
+ * `channels` neighbours on the last axis together: channel o there is channel o % channels here.
+ * This is how a transposed convolution's result is put together. */
+static uint32_t before_moves(const xg_rw *r, uint32_t tensor, int64_t channels) {
+    for (;;) {
+        const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+        if (!n || (n->op != XG_OP_Reshape && n->op != XG_OP_Transpose)) return tensor;
+        const xg_tensor *x = xg_in(r->g, n, 0);
+        if (!x->rank || x->dim[x->rank - 1] % channels || xg_rw_uses(r, tensor) != 1) return tensor;
+        const xg_attr *perm = n->op == XG_OP_Transpose ? xg_attr_of(n, XG_ATTR_perm) : NULL;
+        if (perm && perm->is[x->rank - 1] != x->rank - 1) return tensor;
+        tensor = n->in[0];
+    }
+}
+
 /* BatchNorm or a constant operator behind a Conv that nothing else reads. */
 static bool into_conv_before(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
@@ -86,6 +101,8 @@ static bool into_conv_before(xg_rw *r, uint32_t node) {
     bool batchnorm = n->op == XG_OP_BatchNorm;
     if (!batchnorm && !xg_op_is_binary(n->op)) return false;
     if (batchnorm ? !batchnorm_affine(r, n, &f) : !constant_affine(r, n, &f, &data)) return false;
+    uint32_t moved = data;
+    data = before_moves(r, data, f.n);
     const xg_node *conv = xg_rw_made_by(r, data, XG_OP_Conv);
     if (!conv || xg_rw_uses(r, data) != 1) return false;
     const float *w = f32_data(r, conv->in[1]);
@@ -95,19 +112,21 @@ static bool into_conv_before(xg_rw *r, uint32_t node) {
     if ((scales && !w) || (has_bias && !b)) return false;
     const xg_tensor *wt = xg_in(r->g, conv, 1);
     uint32_t ci = r->g->tensor.v[data].producer;
-    if (wt->dim[0] != f.n) return false;
-    int64_t inner = xg_tensor_elems(wt) / f.n;
+    if (wt->dim[0] % f.n || (moved == data && wt->dim[0] != f.n)) return false;
+    int64_t inner = xg_tensor_elems(wt) / wt->dim[0];
     float *nw = scales ? xg_newn(r->a, float, (size_t)xg_tensor_elems(wt)) : NULL,
-          *nb = xg_newn(r->a, float, f.n);
-    for (uint32_t o = 0; o < f.n; o++) {
+          *nb = xg_newn(r->a, float, (size_t)wt->dim[0]);
+    for (int64_t o = 0; o < wt->dim[0]; o++) {
+        double scale = f.s[o % f.n];
         for (int64_t i = 0; scales && i < inner; i++)
-            nw[o * inner + i] = (float)((double)w[o * inner + i] * f.s[o]);
-        nb[o] = (float)((b ? (double)b[o] : 0) * f.s[o] + f.t[o]);
+            nw[o * inner + i] = (float)((double)w[o * inner + i] * scale);
+        nb[o] = (float)((b ? (double)b[o] : 0) * scale + f.t[o % f.n]);
     }
     uint32_t fresh = conv_with(r, ci, ci, conv->in[0], nw, nb);
     if (fresh == XG_NONE) return false;
     xg_rw_join(r, fresh, xg_nodep(r->g, node));
-    return xg_rw_replace(r, out, xg_rw_out(r, fresh));
+    if (moved == data) return xg_rw_replace(r, out, xg_rw_out(r, fresh));
+    return xg_rw_replace(r, data, xg_rw_out(r, fresh)) && xg_rw_replace(r, out, moved);
 }
 
 /* Conv + Dequantize(constant): a quantised bias that is added by an operator of its own. */

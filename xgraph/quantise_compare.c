@@ -3,7 +3,9 @@
 #include "xgraph/samples.h"
 
 #include "xgraph/import.h"
+#include "xgraph/importance.h"
 #include "xgraph/kernel.h"
+#include "xgraph/pass.h"
 #include "xgraph/reals.h"
 
 #include <math.h>
@@ -19,6 +21,7 @@ typedef struct work {
     xg_ctx *ctx;
     xg_arena *tmp;
     const xg_graph *before, *after;
+    xg_uses uses; /* of before */
     const xg_rqrec *record;
     xg_map nodes;   /* of before, by name */
     uint32_t *twin; /* [after's tensors]: of before, or XG_NONE */
@@ -78,10 +81,18 @@ static double reference_at(const work *w, uint32_t x, const void *data, int64_t 
 
 /* ---- adding up ---- */
 
+/* Seen through the function that alone reads it, if there is one. */
+static double seen(const xg_node *f, double v) {
+    float y;
+    return f && xg_unary_value(f, (float)v, &y) ? (double)y : v;
+}
+
 static void add(const work *w, uint32_t x, const void *a, uint32_t y, const void *b, sums *s) {
     int64_t n = xg_tensor_elems(xg_tensorp(w->after, y));
+    const xg_node *f = xg_reader_of(w->before, &w->uses, x);
     for (int64_t i = 0; i < n; i++) {
-        double p = reference_at(w, x, a, i), q = xg_real_at(xg_tensorp(w->after, y), b, i);
+        double p = seen(f, reference_at(w, x, a, i));
+        double q = seen(f, (double)xg_real_at(xg_tensorp(w->after, y), b, i));
         if (!isfinite(p)) continue; /* the logarithm of a probability of 0 */
         s->signal += p * p;
         s->noise += (p - q) * (p - q);
@@ -201,7 +212,8 @@ static void report_rows(const work *w, xg_arena *a, xg_quant_report *report) {
                             .known = xg_map_get(&w->nodes, n->name) != XG_NONE,
                             .sqnr_db = sqnr(&w->all[i]),
                             .own_db = sqnr(&w->own[i]),
-                            .most = w->all[i].most};
+                            .most = w->all[i].most,
+                            .effect = NAN};
         xg_push(a, &report->row, row);
     }
     for (uint32_t i = 0; i < w->after->output.n; i++) {
@@ -228,6 +240,7 @@ xg_status xg_quant_compare(xg_arena *a, const xg_graph *before, const xg_graph *
     w.nodes = (xg_map){.arena = w.tmp};
     for (uint32_t i = 0; i < before->node.n; i++)
         xg_map_set(&w.nodes, xg_nodep(before, i)->name, i);
+    w.uses = xg_graph_uses(before, w.tmp);
     match(&w, report);
     find_biases(&w);
     uint64_t all = xg_samples_count(s), take = most < all ? most : all;

@@ -53,7 +53,8 @@ xg_status xg_quant_measure(xg_ctx *c, const xg_graph *before, const xg_graph *af
         uint32_t y = n->out[0], x = counterpart(scratch, &names, after->tensor.v[y].name);
         if (x == XG_NONE || after->tensor.v[y].dtype == XG_F32) continue;
         double db = sqnr(xg_tensorp(before, x), a.v[x], xg_tensorp(after, y), b.v[y]);
-        xg_quant_row row = {.node = xg_strdup(after->arena, n->name), .sqnr_db = db, .own_db = NAN};
+        xg_quant_row row = {
+            .node = xg_strdup(after->arena, n->name), .sqnr_db = db, .own_db = NAN, .effect = NAN};
         xg_push(after->arena, &report->row, row);
     }
     xg_arena_free(scratch);

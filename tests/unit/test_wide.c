@@ -277,7 +277,9 @@ static xg_graph *uneven_net(xg_arena *a) {
 /* Quantised with nodes kept in 16 bits; the cosine of the output goes to *cosine. */
 static xg_graph *quantised(xg_test *t, xg_graph *g, const xg_rqrec *r, const char *keep,
                            xg_quant_map *map, double *cosine) {
-    xg_quant_options o = {.keep_int16 = &keep, .nkeep_int16 = keep != NULL};
+    /* minmax: other methods would clip what nobody reads */
+    xg_quant_options o = {
+        .method = XG_CALIB_MINMAX, .keep_int16 = &keep, .nkeep_int16 = keep != NULL};
     xg_samples *s;
     xg_calibration k;
     xg_quant_report report = {0};
