@@ -33,6 +33,7 @@ bool xg_fast_node(const xg_kernel *k) {
         [XG_OP_Quantize] = xg_fast_quantize,
         [XG_OP_Dequantize] = xg_fast_dequantize,
     };
+    if (xg_kernel_is_wide(k)) return k->node->op == XG_OP_Conv && xg_fast_wide_conv(k);
     twin *fn = twins[k->node->op];
     return fn && fn(k, xg_fast_isa_of(xg_cpu_level()));
 }

@@ -167,6 +167,7 @@ void xg_fast_tile_portable(const xg_fast_weights *w, const void *patch, int64_t 
 /* ---- operators ------------------------------------------------------------------------------- */
 
 bool xg_fast_conv(const xg_kernel *k, const xg_fast_isa *isa);
+bool xg_fast_wide_conv(const xg_kernel *k); /* 16-bit integers */
 bool xg_fast_matmul(const xg_kernel *k, const xg_fast_isa *isa);
 bool xg_fast_max_pool(const xg_kernel *k, const xg_fast_isa *isa);
 bool xg_fast_avg_pool(const xg_kernel *k, const xg_fast_isa *isa);

@@ -22,8 +22,7 @@ static bool counts(const work *w, uint32_t t) {
 }
 
 static double *of(work *w, uint32_t t) {
-    if (!w->out[t])
-        w->out[t] = xg_newn(w->a, double, (size_t)channels_of(xg_tensorp(w->g, t)));
+    if (!w->out[t]) w->out[t] = xg_newn(w->a, double, (size_t)channels_of(xg_tensorp(w->g, t)));
     return w->out[t];
 }
 
@@ -64,9 +63,9 @@ static void conv(work *w, const xg_node *n) {
     const float *v = w->v->v[n->in[1]];
     const double *from = w->out[n->out[0]];
     double *to = of(w, n->in[0]);
-    double per = (double)xg_tensor_elems(xg_out(w->g, n, 0)) / (double)t->dim[0] /
-                 ((double)xg_tensor_elems(xg_in(w->g, n, 0)) /
-                  (double)channels_of(xg_in(w->g, n, 0)));
+    double per =
+        (double)xg_tensor_elems(xg_out(w->g, n, 0)) / (double)t->dim[0] /
+        ((double)xg_tensor_elems(xg_in(w->g, n, 0)) / (double)channels_of(xg_in(w->g, n, 0)));
     int64_t o = t->dim[0], taps = t->dim[1] * t->dim[2], ig = t->dim[3];
     int64_t og = o / xg_ai(n, XG_ATTR_group);
     for (int64_t i = 0; i < o; i++)
@@ -136,8 +135,7 @@ static void slice(work *w, const xg_node *n) {
     int64_t step = steps->n > axis ? steps->is[axis] : 1;
     double *to = of(w, n->in[0]);
     double per = spread(w, n, 0) * (double)channels_of(x) / (double)channels_of(y);
-    for (int64_t c = 0; c < channels_of(y); c++)
-        to[start + c * step] += per * w->out[n->out[0]][c];
+    for (int64_t c = 0; c < channels_of(y); c++) to[start + c * step] += per * w->out[n->out[0]][c];
 }
 
 static void gather(work *w, const xg_node *n) {
@@ -306,8 +304,7 @@ xg_status xg_importance(xg_arena *a, const xg_graph *g, const xg_samples *s, uin
     uint64_t all = xg_samples_count(s), take = most < all ? most : all;
     xg_status st = XG_OK;
     *out = xg_newn(a, double *, g->tensor.n);
-    for (uint64_t i = 0; i < take && st == XG_OK; i++)
-        st = add_set(a, g, s, i * all / take, *out);
+    for (uint64_t i = 0; i < take && st == XG_OK; i++) st = add_set(a, g, s, i * all / take, *out);
     return st;
 }
 

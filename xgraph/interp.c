@@ -41,10 +41,8 @@ xg_status xg_interp_node(xg_ctx *c, xg_values *v, uint32_t node, const xg_rqrec 
     xg_kernel k = {
         .ctx = c, .values = v, .graph = v->graph, .node = n, .record = record, .scratch = scratch};
     xg_status st = XG_OK;
-    if (xg_kernel_is_wide(&k))
-        st = xg_kernel_wide(&k);
-    else if (v->mode == XG_VALUES_LITERAL || !xg_fast_node(&k))
-        st = kernels[n->op](&k);
+    if (v->mode == XG_VALUES_LITERAL || !xg_fast_node(&k))
+        st = xg_kernel_is_wide(&k) ? xg_kernel_wide(&k) : kernels[n->op](&k);
     xg_arena_free(scratch);
     return st;
 }

@@ -88,8 +88,7 @@ static void centre(const xg_tensor *t, const float *exact, float *v) {
 static void make_dirty(work *w, uint32_t t) {
     const xg_tensor *x = xg_tensorp(w->g, t);
     if (!w->buffer[t])
-        w->buffer[t] =
-            xg_alloc_array(w->tmp, (size_t)xg_tensor_elems(x), xg_dtype_bytes(x->dtype));
+        w->buffer[t] = xg_alloc_array(w->tmp, (size_t)xg_tensor_elems(x), xg_dtype_bytes(x->dtype));
     w->now.v[t] = w->buffer[t];
     w->dirty[t] = true;
 }
@@ -263,8 +262,7 @@ uint32_t xg_quant_order(xg_arena *a, const double *noise, uint32_t nodes, uint32
         if (next == XG_NONE) break;
         taken[next] = true;
         (*order)[n++] = next;
-        for (uint32_t o = 0; o < outputs; o++)
-            sum[o] = fmax(sum[o] - noise[next * outputs + o], 0);
+        for (uint32_t o = 0; o < outputs; o++) sum[o] = fmax(sum[o] - noise[next * outputs + o], 0);
     }
     if (*enough == XG_NONE) *enough = n;
     return n;

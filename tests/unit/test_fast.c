@@ -52,6 +52,7 @@ static float scale(bench *b) {
 
 static int32_t zero_point(bench *b, xg_dtype t) {
     if (b->pow2 && one_in(b, 2)) return 0;
+    if (t == XG_I16) return one_in(b, 2) ? 0 : (int32_t)pick(b, INT16_MIN, INT16_MAX);
     return (int32_t)(t == XG_I8 ? pick(b, -128, 127) : pick(b, 0, 255));
 }
 
@@ -77,7 +78,8 @@ static uint8_t *bytes(bench *b, int64_t n) {
 static void operand(bench *b, xg_dtype t, const xg_quant *q, uint8_t rank, const int64_t *dim) {
     int64_t n = 1;
     for (uint8_t i = 0; i < rank; i++) n *= dim[i];
-    b->in[b->nin++] = xg_graph_add_const(b->g, "k", t, rank, dim, bytes(b, n), q);
+    uint8_t *data = bytes(b, n * (int64_t)xg_dtype_bytes(t));
+    b->in[b->nin++] = xg_graph_add_const(b->g, "k", t, rank, dim, data, q);
 }
 
 static void begin(bench *b, void **state, uint64_t seed) {
@@ -221,6 +223,32 @@ static int one_conv(void **state, uint64_t seed) {
     xg_set_ai(n, XG_ATTR_group, group);
     bounds(&b, n, y);
     return compare(&b, seed);
+}
+
+/* 16 bits on some side, extreme values now and then. */
+static int one_wide_conv(void **state, uint64_t seed) {
+    bench b;
+    begin(&b, state, seed);
+    const xg_dtype type[] = {XG_I8, XG_U8, XG_I16, XG_I16};
+    const xg_dtype x = XG_I16, w = type[pick(&b, 0, 3)], y = type[pick(&b, 0, 3)];
+    const bool deep = one_in(&b, 3);
+    const int64_t group = deep ? pick(&b, 1, 20) : pick(&b, 1, 3);
+    const int64_t cg = deep ? 1 : pick(&b, 1, 20), og = deep ? 1 : pick(&b, 1, 20);
+    const xg_window v = window(&b, 3);
+    const int64_t xd[] = {pick(&b, 1, 2), pick(&b, 1, 9), pick(&b, 1, 9), group * cg};
+    const int64_t wd[] = {group * og, v.kh, v.kw, cg};
+    operand(&b, x, quant(&b, x), 4, xd);
+    operand(&b, w, filter_quant(&b, w, group * og, 0), 4, wd);
+    if (!one_in(&b, 4)) biases(&b, group * og);
+    const xg_node *n = node(&b, XG_OP_Conv, y, quant(&b, y));
+    xg_set_window(n, &v);
+    xg_set_ai(n, XG_ATTR_group, group);
+    bounds(&b, n, y);
+    return compare(&b, seed);
+}
+
+static void test_wide_conv(void **state) {
+    cases(state, 600, 0.85, one_wide_conv);
 }
 
 static void test_conv(void **state) {
@@ -430,9 +458,9 @@ static void test_levels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_levels),   TEST(test_conv),        TEST(test_matmul),
-        TEST(test_too_wide), TEST(test_pool),        TEST(test_binary),
-        TEST(test_concat),   TEST(test_conversions), TEST(test_packed),
+        TEST(test_levels),      TEST(test_wide_conv), TEST(test_conv),   TEST(test_matmul),
+        TEST(test_too_wide),    TEST(test_pool),      TEST(test_binary), TEST(test_concat),
+        TEST(test_conversions), TEST(test_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
