@@ -1,5 +1,6 @@
 #include "xgraph/bias_correct.h"
 
+#include "xgraph/kernel.h"
 #include "xgraph/reals.h"
 
 #include <math.h>
@@ -132,14 +133,15 @@ static double shift_of(const work *w, uint32_t i, const double *now, int64_t o) 
         for (int64_t c = 0; c < ig; c++) {
             int64_t at = (o * taps + k) * ig + c, x = k * ch + first + c;
             sum += (double)w->pair[i].w[at] * w->mean[i][x] -
-                   ((const int8_t *)t->data)[at] * scale * now[x];
+                   (double)xg_load(t->data, t->dtype, at) * scale * now[x];
         }
     return sum;
 }
 
 /* Biases may grow by this share of the accumulator, so that a proof of its width still holds. */
-static double limit_of(const work *w) {
-    return ldexp(1, w->record->acc_bits - 6);
+static double limit_of(const work *w, const xg_node *n) {
+    bool wide = xg_node_is_wide(w->to, n);
+    return ldexp(1, (wide ? XG_WIDE_ACC_BITS : w->record->acc_bits) - 6);
 }
 
 static void correct(work *w, uint32_t i) {
@@ -154,7 +156,7 @@ static void correct(work *w, uint32_t i) {
         double unit = (double)xg_in(w->to, n, 0)->quant->scale[0] * weight_scale(t, o);
         double real = (w->pair[i].b ? w->pair[i].b[o] : 0) + shift_of(w, i, now, o);
         double q = rint(real / unit);
-        if (fabs(q - bias[o]) <= limit_of(w) && fabs(q) < 0x1p31) bias[o] = (int32_t)q;
+        if (fabs(q - bias[o]) <= limit_of(w, n) && fabs(q) < 0x1p31) bias[o] = (int32_t)q;
     }
     xg_tensor *b = xg_in(w->to, n, 2);
     b->data = bias;

@@ -85,9 +85,9 @@ static const void *channels_first(qdq *q, const xg_tensor *t) {
 static char *write_weights(qdq *q, const char *name, const xg_tensor *t) {
     xg_export *e = &q->e;
     int64_t dim[4] = {t->dim[0], t->dim[3], t->dim[1], t->dim[2]};
-    char *data = xg_ex_const(e, xg_strf(e->arena, "%s::quantised", name), XG_I8, 4, dim,
+    char *data = xg_ex_const(e, xg_strf(e->arena, "%s::quantised", name), t->dtype, 4, dim,
                              channels_first(q, t));
-    constants c = write_constants(q, name, t->quant, XG_I8, 0);
+    constants c = write_constants(q, name, t->quant, t->dtype, 0);
     char *to = xg_ex_fresh(e, xg_strf(e->arena, "%s::dequantised", name));
     convert(q, "DequantizeLinear", data, &c, to);
     return to;

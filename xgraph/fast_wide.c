@@ -1,5 +1,5 @@
-/* Conv on 16-bit integers: products and sums in binary64, where they are exact while they stay below
- * 2^53, four pixels by eight channels at a time. */
+/* Conv on 16-bit integers: products and sums in binary64, where they are exact while they stay
+ * below 2^53, four pixels by eight channels at a time. */
 #include "xgraph/fast.h"
 
 #include <string.h>
@@ -48,9 +48,8 @@ static inline __attribute__((always_inline)) void quad(const double *w, const do
 }
 
 /* acc[c] += x[c] w[c] */
-static inline __attribute__((always_inline)) void row(const double *restrict w,
-                                                      const double *restrict x, int64_t n,
-                                                      double *restrict acc) {
+static inline __attribute__((always_inline)) void
+row(const double *restrict w, const double *restrict x, int64_t n, double *restrict acc) {
     for (int64_t c = 0; c < n; c++) acc[c] += x[c] * w[c];
 }
 
@@ -73,10 +72,10 @@ LEVEL(vnni, __attribute__((target("avx512f"))))
 #define row_vnni  row_portable
 #endif
 
-static void (*const quads[])(const double *, const double *, int64_t, double[QUAD][LANES]) = {
-    quad_portable, quad_avx2, quad_vnni};
-static void (*const rows[])(const double *, const double *, int64_t, double *) = {
-    row_portable, row_avx2, row_vnni};
+static void (*const quads[])(const double *, const double *, int64_t,
+                             double[QUAD][LANES]) = {quad_portable, quad_avx2, quad_vnni};
+static void (*const rows[])(const double *, const double *, int64_t,
+                            double *) = {row_portable, row_avx2, row_vnni};
 
 /* ---- results ---- */
 

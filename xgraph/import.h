@@ -100,7 +100,7 @@ typedef struct xg_quant_options {
     const char *const *keep_float; /* names of nodes (or of their ONNX nodes) that stay f32, on the
                                     * host; may have wildcards (* ? [..]) */
     uint32_t nkeep_float;
-    const char *const *keep_int16; /* nodes that read and make 16-bit activations, weights 8 bits */
+    const char *const *keep_int16; /* nodes that read and make 16-bit integers */
     uint32_t nkeep_int16;
 } xg_quant_options;
 /* "minmax", "percentile", "entropy", "mse"; false when unknown. */

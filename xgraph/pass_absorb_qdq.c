@@ -355,11 +355,11 @@ static uint32_t integer_bias(xg_rw *r, uint32_t node, uint32_t bias, const xg_qu
 
 /* ---- operators ---- */
 
-/* Integer weights behind Dequantize: 8 bits, per tensor or per output channel. */
+/* Integer weights behind Dequantize: 8 or 16 bits, per tensor or per output channel. */
 static uint32_t integer_weights(const xg_rw *r, uint32_t tensor) {
     const xg_node *dq = xg_rw_made_by(r, tensor, XG_OP_Dequantize);
     const xg_tensor *w = dq ? xg_in(r->g, dq, 0) : NULL;
-    return w && w->data && xg_dtype_is_int8(w->dtype) && w->quant->axis <= 0 ? dq->in[0] : XG_NONE;
+    return w && w->data && is_activation(w->dtype) && w->quant->axis <= 0 ? dq->in[0] : XG_NONE;
 }
 
 static bool absorbs(uint32_t op) {
@@ -424,7 +424,7 @@ static bool to_integer(xg_rw *r, uint32_t node) {
 static const char *why_float(const xg_rw *r, const xg_node *n) {
     if (integers(r, n->in[0]) == XG_NONE) return "its input is not quantised";
     if (n->op == XG_OP_Conv && integer_weights(r, n->in[1]) == XG_NONE)
-        return "its weights are not constant 8-bit integers";
+        return "its weights are not constant integers of 8 or 16 bits";
     return "its result is not quantised, or quantised for several readers, or after an operator "
            "that does not fuse";
 }

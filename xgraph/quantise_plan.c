@@ -194,6 +194,7 @@ static void choose_weights(xg_qplan *p, uint32_t node) {
     bool wide = node_is_wide(p, xg_nodep(p->g, node));
     xg_rqrec record = *p->record;
     if (wide) record.pow2_scales = false;
+    q->wide = is_wide(p, xg_nodep(p->g, node)->in[0]);
     int64_t n = xg_tensor_elems(w);
     float all = xg_qweight_scale(&record, q->w, n);
     if (all == 0) all = 1.0f / 128;
@@ -203,6 +204,7 @@ static void choose_weights(xg_qplan *p, uint32_t node) {
         int64_t run = n / q->nw;
         float own = q->nw == 1 ? all : xg_qweight_scale(&record, q->w + o * run, run);
         q->wscale[o] = own > 0 ? own : all;
+        if (q->wide) q->wscale[o] = (float)((double)q->wscale[o] * 127 / 32767);
     }
 }
 
@@ -237,7 +239,7 @@ static bool accumulator_fits(xg_qplan *p, const xg_node *n, const xg_qnode *q, u
     int32_t zx = zp_of(p, n->in[0]), bits = p->record->acc_bits;
     if (node_is_wide(p, n)) bits = XG_WIDE_ACC_BITS;
     for (int64_t i = 0; i < run; i++)
-        sum += fmin(fabs(rint(q->w[(int64_t)o * run + i] / scale)), 128);
+        sum += fmin(fabs(rint(q->w[(int64_t)o * run + i] / scale)), q->wide ? 32768 : 128);
     sum *= is_wide(p, n->in[0]) ? 32768.0 : (double)xg_max(127 - zx, zx + 128);
     if (q->b) bias = fabs(rint(q->b[o] / (scale * (double)scale_of(p, n->in[0])))) + 1;
     return sum + bias < ldexp(1, bits - 1) && bias < 0x1p31;

@@ -11,7 +11,8 @@
  * with it, scales are only ever made coarser (doubled), never finer, so that nothing saturates that
  * the range covers;
  *  - weights are symmetric; their scales, too, are only made coarser;
- *  - nodes that touch 16-bit tensors are the host's (kernel_wide.c): the record does not bind them.
+ *  - nodes that touch 16-bit tensors are the host's (kernel_wide.c): the record does not bind them;
+ *    a Conv that reads 16 bits has weights of 16 bits.
  * The page is QUANTISE.md. Internal to xgraph/.
  */
 #ifndef XG_QUANTISE_PLAN_H
@@ -38,6 +39,7 @@ typedef struct xg_qnode {
     const float *b; /* its real bias [O], or NULL */
     float *wscale;  /* [nw], made by the solver */
     uint32_t nw;    /* O or 1 */
+    bool wide;      /* weights in 16 bits: what the Conv reads has 16 bits */
     bool pad;       /* Pad: fill holds the real value of its border */
     float fill;
     const xg_node *unary; /* Lut: the float operator it stands for, or NULL */

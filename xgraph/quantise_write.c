@@ -9,10 +9,6 @@ static const xg_qtensor *class_of(xg_qplan *p, uint32_t t) {
     return &p->tensor.v[xg_qplan_root(p, t)];
 }
 
-static int8_t quantise8(float v, float scale, int32_t zp) {
-    return (int8_t)xg_quantize_f32(v, scale, zp, -128, 127);
-}
-
 /* ---- tensors
  * ---------------------------------------------------------------------------------------- */
 
@@ -67,10 +63,14 @@ static void write_parameter(xg_qplan *p, const xg_uses *u, uint32_t node, uint32
 static void write_weights(xg_qplan *p, const xg_uses *u, uint32_t node) {
     const xg_qnode *q = &p->node.v[node];
     int64_t n = xg_tensor_elems(xg_in(p->g, xg_nodep(p->g, node), 1)), run = n / q->nw;
-    int8_t *data = xg_newn(p->arena, int8_t, (size_t)n);
-    for (int64_t i = 0; i < n; i++) data[i] = quantise8(q->w[i], q->wscale[i / run], 0);
+    xg_dtype type = q->wide ? XG_I16 : XG_I8;
+    int32_t lo, hi;
+    xg_dtype_range(type, &lo, &hi);
+    void *data = xg_alloc_array(p->arena, (size_t)n, xg_dtype_bytes(type));
+    for (int64_t i = 0; i < n; i++)
+        xg_store(data, type, i, xg_quantize_f32(q->w[i], q->wscale[i / run], 0, lo, hi));
     const xg_quant *quant = xg_quant_new(p->arena, q->nw == 1 ? -1 : 0, q->nw, q->wscale, NULL);
-    write_parameter(p, u, node, 1, XG_I8, data, quant);
+    write_parameter(p, u, node, 1, type, data, quant);
 }
 
 /* b / f32(sx * sw[o]), which the solver has proved to fit the accumulator, with its scale: ONNX's
