@@ -64,9 +64,8 @@ typedef struct {
 #define LIST(key, list)                                                                            \
     { key, offsetof(xgc_model_options, list), offsetof(xgc_model_options, n##list) }
 static const list_option list_options[] = {
-    LIST("shape", shape),
-    LIST("cut", cut),
-    LIST("keep-float", keep_float),
+    LIST("shape", shape),           LIST("cut", cut),
+    LIST("input-type", input_type), LIST("keep-float", keep_float),
     LIST("keep-int16", keep_int16),
 };
 #undef LIST

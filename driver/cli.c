@@ -89,6 +89,8 @@ xgc_model_options model_options(const cli *c) {
     return (xgc_model_options){
         .shape = c->o.shape.v,
         .nshape = c->o.shape.n,
+        .input_type = c->o.input_type.v,
+        .ninput_type = c->o.input_type.n,
         .cut = c->o.cut.v,
         .ncut = c->o.cut.n,
         .batch = c->o.batch > INT32_MAX ? INT32_MAX : (int64_t)c->o.batch,

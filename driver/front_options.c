@@ -67,13 +67,16 @@ xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_opti
         .calib_inputs = o->calibration,
         .weights_random = o->random_weights,
         .images = images,
+        .input_type = o->input_type,
+        .ninput_type = (uint32_t)o->ninput_type,
     };
     *images = (xg_image_options){.crop = o->image_crop, .bgr = o->image_bgr};
     f->quant.keep_float = o->keep_float;
     f->quant.nkeep_float = (uint32_t)o->nkeep_float;
     f->quant.keep_int16 = o->keep_int16;
     f->quant.nkeep_int16 = (uint32_t)o->nkeep_int16;
-    bool many = o->nshape > UINT32_MAX || o->ncut > UINT32_MAX || o->nkeep_float > UINT32_MAX;
+    bool many = o->nshape > UINT32_MAX || o->ncut > UINT32_MAX || o->ninput_type > UINT32_MAX ||
+                o->nkeep_float > UINT32_MAX;
     if (many || o->nkeep_int16 > UINT32_MAX || o->batch < 0)
         return xg_error(c, XG_USAGE, "", "the batch must be 1 or more, found %lld",
                         (long long)o->batch);

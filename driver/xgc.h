@@ -144,6 +144,10 @@ XGC_CHECKED xgc_status xgc_operators(xgc *x, const char *form, xgc_blob *out);
 typedef struct xgc_model_options {
     const char *const *shape; /* "input=1x3x224x224", for symbolic dimensions */
     size_t nshape;
+    const char *const
+        *input_type; /* "input=i8" or "input=u8": what an f32 input of an integer
+                        export holds; without, the example inputs or the layers tell */
+    size_t ninput_type;
     const char *const *cut; /* tensors that become the outputs in place of the model's own; what
                                leads only elsewhere is left out */
     size_t ncut;

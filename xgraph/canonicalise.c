@@ -88,35 +88,33 @@ static xg_status tidy_names(xg_ctx *c, xg_graph **gp) {
 
 /* ---- running ---- */
 
-/* approximated: NULL leaves out the passes that are not exact. */
-static xg_status run_passes(xg_arena *a, xg_graph **g, bool *approximated, xg_dump_fn dump,
-                            void *arg) {
+static xg_status run_passes(xg_arena *a, xg_graph **g, bool exact, xg_canonical_options *o) {
     xg_ctx *c = xg_arena_ctx(a);
-    xg_pass_args args = {.arena = a};
+    xg_pass_args args = {.arena = a, .options = o};
+    o->approximated = false;
     for (const xg_pass_desc *p = xg_passes; p->name; p++) {
-        if (!approximated && !p->exact) continue;
-        args.changed = p->exact ? NULL : approximated;
+        if (exact && !p->exact) continue;
+        args.changed = p->exact ? NULL : &o->approximated;
         xg_status st = p->run(c, g, &args);
         if (!st && !p[1].name) st = tidy_names(c, g);
         if (!st) st = xg_graph_verify(c, *g);
         if (st) return xg_error(c, st, "", "pass %s failed", p->name);
-        if (dump) st = dump(arg, p->name, *g);
+        if (o->dump) st = o->dump(o->dump_arg, p->name, *g);
         if (st) return st;
     }
     return XG_OK;
 }
 
-xg_status xg_canonicalise_telling(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg,
-                                  bool *approximated) {
-    *approximated = false;
-    return run_passes(a, g, approximated, dump, arg);
+xg_status xg_canonicalise_with(xg_arena *a, xg_graph **g, xg_canonical_options *o) {
+    return run_passes(a, g, false, o);
 }
 
 xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg) {
-    bool approximated;
-    return xg_canonicalise_telling(a, g, dump, arg, &approximated);
+    xg_canonical_options o = {.dump = dump, .dump_arg = arg};
+    return run_passes(a, g, false, &o);
 }
 
 xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g) {
-    return run_passes(a, g, NULL, NULL, NULL);
+    xg_canonical_options o = {0};
+    return run_passes(a, g, true, &o);
 }

@@ -2,6 +2,7 @@
 
 #include "xgraph/samples.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool ends_with(const char *s, const char *end) {
@@ -121,15 +122,108 @@ static xg_status fit(xg_arena *a, const xg_front_options *o, const xg_rqrec *rec
     return st == XG_OK ? xg_prove_accumulators(xg_arena_ctx(a), r->graph, record) : st;
 }
 
+/* ---- what the inputs of integer exports hold ---- */
+
+typedef struct codes {
+    xg_arena *arena;
+    const xg_front_options *o;
+    xg_graph *raw; /* as it was read; graph inputs have the same positions in all forms */
+    bool *asked;   /* [ninput_type] */
+} codes;
+
+static xg_dtype type_said(const codes *k, const char *name) {
+    size_t n = strlen(name);
+    for (uint32_t i = 0; i < k->o->ninput_type; i++) {
+        const char *s = k->o->input_type[i];
+        if (strncmp(s, name, n) != 0 || s[n] != '=') continue;
+        k->asked[i] = true;
+        return !strcmp(s + n + 1, "i8") ? XG_I8 : XG_U8;
+    }
+    return XG_DTYPE_COUNT;
+}
+
+typedef struct seen {
+    float lo, hi;
+    bool whole;
+} seen;
+
+static void look(const xg_values *v, uint32_t t, seen *s) {
+    const float *x = v->v[t];
+    for (int64_t e = 0; e < xg_tensor_elems(xg_tensorp(v->graph, t)); e++) {
+        s->lo = fminf(s->lo, x[e]);
+        s->hi = fmaxf(s->hi, x[e]);
+        s->whole = s->whole && x[e] == rintf(x[e]);
+    }
+}
+
+/* By the values of the example inputs, if those are 8-bit integers that only one type holds. Inputs
+ * that cannot be read are told of where they are opened again. */
+static xg_dtype type_seen(codes *k, uint32_t position) {
+    xg_ctx *c = xg_arena_ctx(k->arena);
+    xg_arena *scratch = xg_arena_new(c);
+    xg_samples *s;
+    seen all = {INFINITY, -INFINITY, true};
+    xg_status st = xg_samples_open(scratch, k->raw, k->o->calib_inputs, k->o->images, &s);
+    for (uint64_t i = 0; st == XG_OK && i < xg_samples_count(s); i++) {
+        xg_arena *one = xg_arena_new(c);
+        xg_values v;
+        xg_values_init(&v, k->raw, one);
+        st = xg_samples_fill(s, i, &v);
+        if (st == XG_OK) look(&v, k->raw->input.v[position], &all);
+        xg_arena_free(one);
+    }
+    xg_arena_free(scratch);
+    if (st != XG_OK || !all.whole) return XG_DTYPE_COUNT;
+    if (all.lo < 0 && all.lo >= -128 && all.hi <= 127) return XG_I8;
+    return all.lo >= 0 && all.hi > 127 && all.hi <= 255 ? XG_U8 : XG_DTYPE_COUNT;
+}
+
+static xg_dtype codes_of(void *arg, const xg_graph *g, uint32_t t) {
+    codes *k = arg;
+    xg_dtype said = type_said(k, xg_tensorp(g, t)->name);
+    bool random = k->o->calib_inputs && !strncmp(k->o->calib_inputs, "random", 6);
+    if (said != XG_DTYPE_COUNT || !k->o->calib_inputs || random) return said;
+    size_t before = xg_diag_count(xg_arena_ctx(k->arena));
+    for (uint32_t i = 0; i < g->input.n; i++)
+        if (g->input.v[i] == t) said = type_seen(k, i);
+    xg_diag_truncate(xg_arena_ctx(k->arena), before);
+    return said;
+}
+
+static xg_status check_types(xg_ctx *c, const xg_front_options *o) {
+    for (uint32_t i = 0; i < o->ninput_type; i++) {
+        const char *s = o->input_type[i], *type = strrchr(s, '=');
+        if (!type || type == s || (strcmp(type, "=i8") != 0 && strcmp(type, "=u8") != 0))
+            return xg_error(c, XG_USAGE, "",
+                            "the input type is '%.60s', expected NAME=i8 or NAME=u8", s);
+    }
+    return XG_OK;
+}
+
+static xg_status canonicalise(xg_arena *a, const xg_front_options *o, xg_front_result *r) {
+    xg_ctx *c = xg_arena_ctx(a);
+    codes k = {a, o, NULL, xg_newn(a, bool, o->ninput_type + 1)};
+    xg_canonical_options with = {
+        .dump = o->dump, .dump_arg = o->dump_arg, .codes = codes_of, .codes_arg = &k};
+    xg_status st = check_types(c, o);
+    if (st == XG_OK && o->calib_inputs) st = xg_graph_compact(c, r->graph, a, &k.raw);
+    if (st == XG_OK) st = xg_canonicalise_with(a, &r->graph, &with);
+    r->approximated = with.approximated;
+    for (uint32_t i = 0; i < o->ninput_type && st == XG_OK; i++)
+        if (!k.asked[i])
+            return xg_error(c, XG_USAGE, "",
+                            "--input-type %.60s: the model has no such input that holds 8-bit "
+                            "integers in floating point (integer exports have)",
+                            o->input_type[i]);
+    return st;
+}
+
 xg_status xg_front_full(xg_arena *a, const char *path, const xg_front_options *o,
                         const xg_rqrec *record, xg_front_result *r, xg_quant_report *report) {
     xg_ctx *c = xg_arena_ctx(a);
     *r = (xg_front_result){0};
     xg_status st = xg_front_read(a, path, &o->import, &r->graph);
-    if (st == XG_OK)
-        st = o->as_it_is
-                 ? xg_canonicalise_exact(a, &r->graph)
-                 : xg_canonicalise_telling(a, &r->graph, o->dump, o->dump_arg, &r->approximated);
+    if (st == XG_OK) st = o->as_it_is ? xg_canonicalise_exact(a, &r->graph) : canonicalise(a, o, r);
     if (st != XG_OK) return st;
     if (o->weights_random) randomise(a, r->graph);
     r->before = r->graph;

@@ -34,10 +34,11 @@ extern const xg_onnx_op xg_onnx_ops[];
 /* One pass: rewrites *g (may allocate a new graph in a). */
 typedef struct xg_pass_args {
     xg_arena *arena;
-    const xg_rqrec *record;                   /* for target passes; NULL else */
-    const struct xg_calibration *calibration; /* for quantise */
-    struct xg_quant_report *report;           /* may be NULL */
-    bool *changed;                            /* set when a rule of the pass fired; may be NULL */
+    const xg_rqrec *record;                     /* for target passes; NULL else */
+    const struct xg_calibration *calibration;   /* for quantise */
+    struct xg_quant_report *report;             /* may be NULL */
+    bool *changed;                              /* set when a rule of the pass fired; may be NULL */
+    const struct xg_canonical_options *options; /* for passes of canonicalisation; may be NULL */
 } xg_pass_args;
 typedef xg_status (*xg_pass_fn)(xg_ctx *c, xg_graph **g, const xg_pass_args *p);
 typedef struct xg_pass_desc {
@@ -51,9 +52,17 @@ extern const xg_pass_desc xg_passes[]; /* passes.def, in order; ends with a NULL
  * after each. dump: called with the graph after each pass (NULL allowed). */
 typedef xg_status (*xg_dump_fn)(void *arg, const char *pass, const xg_graph *g);
 XG_MUST_USE xg_status xg_canonicalise(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg);
-/* The same; *approximated tells whether a pass that is not exact rewrote something. */
-XG_MUST_USE xg_status xg_canonicalise_telling(xg_arena *a, xg_graph **g, xg_dump_fn dump, void *arg,
-                                              bool *approximated);
+/* What f32 graph input t of an integer export holds: XG_I8 or XG_U8; XG_DTYPE_COUNT when that is
+ * not known. */
+typedef xg_dtype (*xg_codes_fn)(void *arg, const xg_graph *g, uint32_t t);
+typedef struct xg_canonical_options {
+    xg_dump_fn dump;
+    void *dump_arg;
+    xg_codes_fn codes; /* NULL: nothing is known; then signed layers stand for signed inputs */
+    void *codes_arg;
+    bool approximated; /* result: a pass that is not exact rewrote something */
+} xg_canonical_options;
+XG_MUST_USE xg_status xg_canonicalise_with(xg_arena *a, xg_graph **g, xg_canonical_options *o);
 
 /* The same without the passes that are not exact. */
 XG_MUST_USE xg_status xg_canonicalise_exact(xg_arena *a, xg_graph **g);
@@ -232,7 +241,10 @@ typedef struct xg_front_options {
                             models) */
     xg_quant_options quant;
     const struct xg_image_options
-        *images;   /* how calib_inputs' pictures become numbers; may be NULL */
+        *images;                   /* how calib_inputs' pictures become numbers; may be NULL */
+    const char *const *input_type; /* "NAME=i8" or "NAME=u8": what an f32 input of an integer export
+                                      holds; without, calib_inputs tell */
+    uint32_t ninput_type;
     bool as_it_is; /* stop at the canonical graph: float stays float, nothing is fitted */
     xg_dump_fn dump;
     void *dump_arg;

@@ -33,6 +33,7 @@ static const char *text(const char *s) {
 
 static const char *domain_of(const Xgonnx__Node *n) {
     const char *d = text(n->domain);
+    if (!strcmp(text(n->op_type), "RequantShift")) return STD; /* each exporter has its own */
     return !strcmp(d, "ai.onnx") ? STD : d;
 }
 

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <string.h>
 
 enum { STEPS_MAX = 16, DEPTH_MAX = 32 };
 
@@ -59,19 +60,24 @@ static bool moves(const xg_node *n) {
            (n->op == XG_OP_Pad && xg_af(n, XG_ATTR_value) == 0);
 }
 
-/* True when the tensor holds 8-bit integers: moved from a Dequantize of scale 1. */
-static bool holds_codes(const xg_rw *r, uint32_t tensor) {
+/* The type of the 8-bit integers that the tensor holds, moved from a Dequantize of scale 1;
+ * XG_DTYPE_COUNT when it does not. */
+static xg_dtype codes_in(const xg_rw *r, uint32_t tensor) {
     for (int depth = 0; depth < DEPTH_MAX; depth++) {
         const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
-        if (!n) return false;
+        if (!n) return XG_DTYPE_COUNT;
         if (n->op == XG_OP_Dequantize) {
-            const xg_quant *q = xg_in(r->g, n, 0)->quant;
-            return q->axis < 0 && q->scale[0] == 1;
+            const xg_tensor *x = xg_in(r->g, n, 0);
+            return x->quant->axis < 0 && x->quant->scale[0] == 1 ? x->dtype : XG_DTYPE_COUNT;
         }
-        if (!moves(n)) return false;
+        if (!moves(n)) return XG_DTYPE_COUNT;
         tensor = n->in[0];
     }
-    return false;
+    return XG_DTYPE_COUNT;
+}
+
+static bool holds_codes(const xg_rw *r, uint32_t tensor) {
+    return codes_in(r, tensor) != XG_DTYPE_COUNT;
 }
 
 /* True when the value is surely not negative: made of unsigned integers by what keeps the sign. */
@@ -96,26 +102,44 @@ static bool not_negative(const xg_rw *r, uint32_t tensor, int depth) {
     }
 }
 
+static bool same_shape(const xg_tensor *a, const xg_tensor *b) {
+    return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof *a->dim);
+}
+
 /* ---- a layer's end ---- */
 
 /* v = s[c] acc + t[c], rounded down when `rounds`; v is a multiple of 1 / d. */
 typedef struct chain {
     uint32_t source;             /* tensor of acc */
     uint32_t step[STEPS_MAX], n; /* nodes from the end back to the source */
+    uint32_t moved;              /* a Transpose among them, or XG_NONE */
     double *s, *t, d;
     bool rounds;
     bool truncates; /* by integer division: rounds down what is not below `after` */
     double after;   /* added behind the rounding */
 } chain;
 
-/* The nodes from tensor v upwards as long as they are scalings, shifts, roundings. */
+/* What a scaling, shift or rounding that makes tensor v reads; XG_NONE for anything else. */
+static uint32_t step_up(const xg_rw *r, uint32_t v) {
+    const xg_node *n = xg_rw_made_by(r, v, XG_OP_COUNT);
+    uint32_t constant;
+    if (n && (n->op == XG_OP_Floor || n->op == XG_OP_Cast)) return n->in[0];
+    if (n && (n->op == XG_OP_Mul || n->op == XG_OP_Add || n->op == XG_OP_Div))
+        return beside(r, n, &constant);
+    return XG_NONE;
+}
+
+/* The nodes from tensor v upwards as long as they are such. */
 static void collect(const xg_rw *r, uint32_t v, chain *k) {
+    k->moved = XG_NONE;
     for (k->n = 0; k->n < STEPS_MAX; k->n++) {
-        const xg_node *n = xg_rw_made_by(r, v, XG_OP_COUNT);
-        uint32_t constant, up = XG_NONE;
-        if (n && (n->op == XG_OP_Floor || n->op == XG_OP_Cast)) up = n->in[0];
-        if (n && (n->op == XG_OP_Mul || n->op == XG_OP_Add || n->op == XG_OP_Div))
-            up = beside(r, n, &constant);
+        uint32_t up = step_up(r, v);
+        const xg_node *turn = xg_rw_made_by(r, v, XG_OP_Transpose);
+        if (turn && k->moved == XG_NONE && step_up(r, turn->in[0]) != XG_NONE) {
+            k->moved = r->g->tensor.v[v].producer;
+            v = turn->in[0];
+            up = step_up(r, v);
+        }
         if (up == XG_NONE) break;
         k->step[k->n] = r->g->tensor.v[v].producer;
         v = up;
@@ -228,9 +252,9 @@ static double lowered(double v, double unit, double d) {
     return v - 0.5 + 0.5 / d;
 }
 
-/* The real bias: s b + t, lower where the value is rounded down. */
-static uint32_t bias(xg_rw *r, const xg_node *conv, const chain *k, int64_t channels) {
-    const xg_tensor *b = xg_in(r->g, conv, 2);
+/* The real bias: s b + t, lower where the value is rounded down. b: of a Conv, or NULL. */
+static uint32_t bias(xg_rw *r, const char *name, const xg_tensor *b, const chain *k,
+                     int64_t channels) {
     float *data = xg_newn(r->a, float, (size_t)channels);
     for (int64_t c = 0; c < channels; c++) {
         double v = 0;
@@ -238,7 +262,7 @@ static uint32_t bias(xg_rw *r, const xg_node *conv, const chain *k, int64_t chan
         v = k->s[c] * v + k->t[c];
         data[c] = (float)(k->rounds ? lowered(v, fabs(k->s[c]), k->d) : v);
     }
-    return xg_rw_const(r, xg_strf(r->tmp, "%s.bias", conv->name), XG_F32, 1, &channels, data, NULL);
+    return xg_rw_const(r, xg_strf(r->tmp, "%s.bias", name), XG_F32, 1, &channels, data, NULL);
 }
 
 static uint32_t clipped(xg_rw *r, uint32_t like, uint32_t t, float lo, float hi) {
@@ -248,7 +272,127 @@ static uint32_t clipped(xg_rw *r, uint32_t like, uint32_t t, float lo, float hi)
     return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
 }
 
-/* Clip of a chain behind a Conv of integers. */
+/* What a chain begins with, as a Conv: that Conv; or codes, each channel times 1; or the sum of two
+ * maps of codes, one above the other under a window of 2x1 ones. */
+typedef struct layer_source {
+    uint32_t in, like;  /* what the Conv reads; the node that it takes over from */
+    const xg_tensor *w; /* f32 */
+    const xg_tensor *b; /* or NULL */
+    bool sum;
+} layer_source;
+
+static const xg_tensor *ones(xg_rw *r, const char *name, int64_t channels, int64_t rows) {
+    xg_tensor *t = xg_new(r->tmp, xg_tensor);
+    float *data = xg_newn(r->tmp, float, (size_t)(channels * rows));
+    for (int64_t i = 0; i < channels * rows; i++) data[i] = 1;
+    *t = (xg_tensor){.name = xg_strf(r->a, "%s.ones", name), .dtype = XG_F32, .rank = 4};
+    const int64_t dim[4] = {channels, rows, 1, 1};
+    memcpy(t->dim, dim, sizeof dim);
+    t->data = data;
+    return t;
+}
+
+/* [N,2,HW,C] of two maps; XG_NONE when they are no maps of one shape and type. */
+static uint32_t stacked(xg_rw *r, uint32_t like, uint32_t a, uint32_t b) {
+    xg_tensor x = r->g->tensor.v[a], y = r->g->tensor.v[b];
+    xg_dtype type = codes_in(r, a);
+    if (type == XG_DTYPE_COUNT || codes_in(r, b) != type || x.rank != 4 || y.rank != 4 ||
+        memcmp(x.dim, y.dim, sizeof x.dim[0] * 4) != 0)
+        return XG_NONE;
+    const int64_t row[4] = {x.dim[0], 1, x.dim[1] * x.dim[2], x.dim[3]};
+    uint32_t in[2] = {xg_rw_reshape(r, like, a, row, 4), XG_NONE};
+    if (in[0] != XG_NONE) in[1] = xg_rw_reshape(r, like, b, row, 4);
+    if (in[1] == XG_NONE) return XG_NONE;
+    uint32_t n = xg_rw_add(r, XG_OP_Concat, like, in, 2);
+    xg_set_ai(xg_nodep(r->g, n), XG_ATTR_axis, 1);
+    return xg_rw_infer(r, n) ? xg_rw_out(r, n) : XG_NONE;
+}
+
+static bool find_source(xg_rw *r, uint32_t node, uint32_t tensor, int64_t channels,
+                        layer_source *s) {
+    const xg_node *n = xg_rw_made_by(r, tensor, XG_OP_COUNT);
+    *s = (layer_source){.in = tensor, .like = node};
+    if (holds_codes(r, tensor)) {
+        s->w = ones(r, xg_nodep(r->g, node)->name, channels, 1);
+        return true;
+    }
+    if (!n) return false;
+    s->like = r->g->tensor.v[tensor].producer;
+    if (n->op == XG_OP_Conv) {
+        s->in = n->in[0];
+        s->w = xg_in(r->g, n, 1);
+        s->b = xg_in(r->g, n, 2);
+        return s->w->dim[0] == channels && holds_codes(r, s->in);
+    }
+    if (n->op != XG_OP_Add || n->in[0] == n->in[1]) return false;
+    s->sum = true;
+    s->w = ones(r, n->name, channels, 2);
+    s->in = stacked(r, s->like, n->in[0], n->in[1]);
+    return s->in != XG_NONE;
+}
+
+/* The Conv of the source with the chain's factors in its weights and bias; its result, or XG_NONE.
+ */
+static uint32_t scaled_conv(xg_rw *r, const layer_source *s, const chain *k, int64_t channels) {
+    const char *name = xg_nodep(r->g, s->like)->name;
+    bool is_conv = xg_nodep(r->g, s->like)->op == XG_OP_Conv;
+    uint32_t in[3] = {s->in, XG_NONE, XG_NONE};
+    in[1] = weights(r, s->like, s->w, k->s);
+    if (in[1] != XG_NONE) in[2] = bias(r, name, is_conv ? s->b : NULL, k, channels);
+    if (in[2] == XG_NONE) {
+        xg_rw_log(
+            r,
+            "node '%s': weights that are no 8-bit integers under their factor's sign; the layer "
+            "stays in floating point",
+            name);
+        return XG_NONE;
+    }
+    uint32_t fresh = xg_rw_add(r, XG_OP_Conv, s->like, in, 3);
+    if (is_conv) xg_rw_copy_attrs(r, s->like, fresh);
+    if (!is_conv) xg_set_ai(xg_nodep(r->g, fresh), XG_ATTR_group, channels);
+    if (s->sum) xg_set_ai(xg_nodep(r->g, fresh), XG_ATTR_kernel_h, 2);
+    return xg_rw_infer(r, fresh) ? xg_rw_out(r, fresh) : XG_NONE;
+}
+
+/* ---- a function of one integer ---- */
+
+typedef struct rounded_line {
+    double s, t, after;
+    bool down;
+} rounded_line;
+
+static bool line_at(void *arg, float v, float *y) {
+    const rounded_line *f = arg;
+    double u = f->s * (double)v + f->t - f->after;
+    *y = (float)((f->down ? floor(u) : u) + f->after);
+    return true;
+}
+
+/* Every channel alike: a table of the codes. */
+static uint32_t table(xg_rw *r, uint32_t node, const chain *k, xg_dtype type) {
+    xg_dtype from = codes_in(r, k->source);
+    rounded_line f = {k->s[0], k->t[0], k->after, k->rounds};
+    const xg_quant *one = xg_quant_scalar(r->a, 1, 0);
+    uint32_t source = k->source, q = xg_rw_add(r, XG_OP_Quantize, node, &source, 1);
+    xg_rw_set_out(r, q, from, one);
+    if (!xg_rw_infer(r, q)) return XG_NONE;
+    xg_tensor x = r->g->tensor.v[xg_rw_out(r, q)], y = x;
+    y.dtype = type;
+    uint32_t in[2] = {xg_rw_out(r, q), xg_rw_table(r, &x, &y, line_at, &f)};
+    uint32_t n = xg_rw_add(r, XG_OP_Lut, node, in, 2);
+    xg_rw_set_out(r, n, type, one);
+    if (!xg_rw_infer(r, n)) return XG_NONE;
+    uint32_t codes = xg_rw_out(r, n), real = xg_rw_add(r, XG_OP_Dequantize, node, &codes, 1);
+    return xg_rw_infer(r, real) ? xg_rw_out(r, real) : XG_NONE;
+}
+
+static bool alike(const chain *k, int64_t channels) {
+    for (int64_t c = 1; c < channels; c++)
+        if (k->s[c] != k->s[0] || k->t[c] != k->t[0]) return false;
+    return true;
+}
+
+/* Clip of a chain behind integers. */
 static bool layer(xg_rw *r, uint32_t node) {
     const xg_node *clip = xg_nodep(r->g, node);
     if (clip->op != XG_OP_Clip || xg_out(r->g, clip, 0)->dtype != XG_F32) return false;
@@ -257,32 +401,31 @@ static bool layer(xg_rw *r, uint32_t node) {
     const float least = is_signed ? -128 : 0, most = is_signed ? 127 : 255;
     if (!(lo >= least) || !(hi <= most) || !is_integer((double)lo) || !is_integer((double)hi))
         return false;
-    const xg_tensor *y = xg_out(r->g, clip, 0);
-    if (y->rank != 4) return false;
-    int64_t channels = y->dim[3];
+    const xg_dtype type = is_signed ? XG_I8 : XG_U8;
+    xg_tensor y = *xg_out(r->g, clip, 0);
+    uint32_t from = clip->in[0], out = xg_rw_out(r, node), t;
+    int64_t channels = y.rank ? y.dim[y.rank - 1] : 1;
     chain k;
-    if (!read_chain(r, clip->in[0], channels, &k) || k.n == 0) return false;
+    layer_source s;
+    if (!read_chain(r, from, channels, &k) || k.n == 0) return false;
     if (k.truncates && k.after > (double)lo) return false;
-    const xg_node *conv = xg_rw_made_by(r, k.source, XG_OP_Conv);
-    if (!conv || xg_in(r->g, conv, 1)->dim[0] != channels || !holds_codes(r, conv->in[0]))
-        return false;
-    uint32_t ci = r->g->tensor.v[k.source].producer, in[3] = {conv->in[0], XG_NONE, XG_NONE};
-    in[1] = weights(r, ci, xg_in(r->g, conv, 1), k.s);
-    if (in[1] != XG_NONE) in[2] = bias(r, xg_nodep(r->g, ci), &k, channels);
-    if (in[2] == XG_NONE) {
-        xg_rw_log(
-            r,
-            "node '%s': weights that are no 8-bit integers under their factor's sign; the layer "
-            "stays in floating point",
-            xg_nodep(r->g, ci)->name);
-        return false;
+    if (k.moved != XG_NONE) { /* moves the integers as well, where all are treated alike */
+        const xg_attr *perm = xg_attr_of(xg_nodep(r->g, k.moved), XG_ATTR_perm);
+        if (!alike(&k, channels) || !holds_codes(r, k.source)) return false;
+        k.source = xg_rw_transpose(r, node, k.source, perm->is);
+        if (k.source == XG_NONE) return false;
     }
-    uint32_t fresh = xg_rw_add(r, XG_OP_Conv, ci, in, 3), out = xg_rw_out(r, node);
-    xg_rw_copy_attrs(r, ci, fresh);
-    if (!xg_rw_infer(r, fresh)) return false;
-    uint32_t t = xg_rw_out(r, fresh);
-    if (lo > least || hi < most) t = clipped(r, node, t, lo, hi);
-    if (t != XG_NONE) t = through_codes(r, node, t, is_signed ? XG_I8 : XG_U8);
+    bool codes = holds_codes(r, k.source) && same_shape(&r->g->tensor.v[k.source], &y);
+    if (codes && alike(&k, channels)) {
+        t = table(r, node, &k, type);
+    } else {
+        if (y.rank != 4 || !find_source(r, node, k.source, channels, &s)) return false;
+        t = scaled_conv(r, &s, &k, channels);
+    }
+    if (t != XG_NONE && (lo > least || hi < most)) t = clipped(r, node, t, lo, hi);
+    if (t != XG_NONE) t = through_codes(r, node, t, type);
+    if (t != XG_NONE && !same_shape(&r->g->tensor.v[t], &y))
+        t = xg_rw_reshape(r, node, t, y.dim, y.rank);
     return t != XG_NONE && xg_rw_replace(r, out, t);
 }
 
@@ -341,7 +484,8 @@ static bool clip_of_codes(xg_rw *r, uint32_t node) {
     if (n->op != XG_OP_Clip || xg_out(r->g, n, 0)->dtype != XG_F32 || xg_af(n, XG_ATTR_min) != 0 ||
         !(xg_af(n, XG_ATTR_max) >= 255))
         return false;
-    if (!read_chain(r, n->in[0], 1, &k) || k.s[0] != 1 || k.t[0] != 0) return false;
+    if (!read_chain(r, n->in[0], 1, &k) || k.s[0] != 1 || k.t[0] != 0 || k.moved != XG_NONE)
+        return false;
     return holds_codes(r, k.source) && not_negative(r, k.source, 0) &&
            xg_rw_replace(r, xg_rw_out(r, node), k.source);
 }
@@ -356,19 +500,24 @@ static bool has_signed_layers(const xg_graph *g) {
     return false;
 }
 
-/* Graph inputs that layers read hold integers from 0 to 255, in networks with signed layers from
- * -128 to 127. */
+/* Graph inputs that layers read hold integers: those that the user or the example inputs say; else
+ * from 0 to 255, in networks with signed layers from -128 to 127. */
 static bool input(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     const xg_tensor *x = xg_in(r->g, n, 0);
-    if ((!moves(n) && n->op != XG_OP_Conv) || !x || !x->is_input || x->dtype != XG_F32)
+    bool chain_begins = n->op == XG_OP_Cast && xg_out(r->g, n, 0)->dtype == XG_I64;
+    if ((!moves(n) && n->op != XG_OP_Conv && !chain_begins) || !x || !x->is_input ||
+        x->dtype != XG_F32)
         return false;
     uint32_t out = n->out[0], nin = n->nin, in[3] = {n->in[0], XG_NONE, XG_NONE};
     if (nin > 3) return false;
     for (uint32_t k = 1; k < nin; k++) in[k] = n->in[k];
-    bool is_signed = has_signed_layers(r->g);
-    xg_rw_log(r, "graph input '%s' is taken as integers from %s", x->name,
-              is_signed ? "-128 to 127" : "0 to 255");
+    const xg_canonical_options *o = r->args->options;
+    xg_dtype said = o && o->codes ? o->codes(o->codes_arg, r->g, n->in[0]) : XG_DTYPE_COUNT;
+    bool is_signed = said == XG_DTYPE_COUNT ? has_signed_layers(r->g) : said == XG_I8;
+    xg_rw_log(r, "graph input '%s' is taken as integers from %s%s", x->name,
+              is_signed ? "-128 to 127" : "0 to 255",
+              said == XG_DTYPE_COUNT ? " (--input-type says what it is)" : "");
     const char *name = xg_strf(r->a, "%s.codes", x->name);
     in[0] = through_codes(r, node, in[0], is_signed ? XG_I8 : XG_U8);
     if (in[0] == XG_NONE) return false;
