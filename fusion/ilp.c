@@ -101,6 +101,7 @@ static void take_answer(xg_ilp *s, const bool *column) {
         if (!column[x->column]) continue;
         placed_group p = {s->cand.v[x->cand].group, s->cand.v[x->cand].turn};
         p.g.strategy = x->strategy;
+        p.g.settled = x->settled;
         p.g.cost_cycles = x->est.cycles;
         xg_push(s->a, &chosen, p);
         for (uint32_t k = 0; k < p.g.nnode; k++)
@@ -160,21 +161,14 @@ static xg_status no_cover(const xg_ilp *s) {
  */
 enum { ILP_NODES_MAX = 5000 };
 
-xg_status xg_select_ilp(xg_chooser *c) {
-    xg_ilp *s = xg_new(c->a, xg_ilp);
-    if (!c->g->node.n) return XG_OK;
-    if (c->g->node.n > ILP_NODES_MAX) {
-        xg_status path = xg_select_path(c);
-        c->out->note = xg_strf(c->a, "ilp: %u nodes, more than %d; %s", c->g->node.n, ILP_NODES_MAX,
-                               c->out->note);
-        return path;
-    }
-    xg_status st = xg_ilp_set_up(s, c, true);
-    if (st != XG_OK) return st;
+/* The program as it is -> c->out. */
+static xg_status solve(xg_ilp *s) {
+    xg_chooser *c = s->c;
     xg_ilp_add_rows(s);
     if (c->lp) xg_mip_print_lp(s->stairs->mip, c->lp);
     xg_mip_result r;
-    st = xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &xg_stairs_usual, &r);
+    xg_status st =
+        xg_stairs_solve(s->stairs, xg_ilp_path(s), xg_ilp_tree_bound(s), &xg_stairs_usual, &r);
     if (st != XG_OK) return st;
     if (!r.feasible) return no_cover(s);
     take_answer(s, r.x);
@@ -191,6 +185,44 @@ xg_status xg_select_ilp(xg_chooser *c) {
                 r.value > 0 ? 100.0 * ((double)r.value - r.bound) / (double)r.value : 0.0, r.nodes,
                 staying);
     return XG_OK;
+}
+
+xg_status xg_select_ilp(xg_chooser *c) {
+    xg_ilp *s = xg_new(c->a, xg_ilp);
+    if (!c->g->node.n) return XG_OK;
+    if (c->g->node.n > ILP_NODES_MAX) {
+        xg_status path = xg_select_path(c);
+        c->out->note = xg_strf(c->a, "ilp: %u nodes, more than %d; %s", c->g->node.n, ILP_NODES_MAX,
+                               c->out->note);
+        return path;
+    }
+    xg_status st = xg_ilp_set_up(s, c, true);
+    return st == XG_OK ? solve(s) : st;
+}
+
+struct xg_solver {
+    xg_chooser c;
+    xg_ilp ilp;
+};
+
+xg_status xg_solver_new(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                        const xg_select_options *o, xg_solver **out) {
+    xg_solver *s = *out = xg_new(a, xg_solver);
+    if (!g->node.n || g->node.n > ILP_NODES_MAX) return XG_LIMIT;
+    xg_chooser_init(&s->c, a, g, m, NULL);
+    s->c.patterns = o->patterns;
+    s->c.lp = o->lp;
+    s->c.admit = o->admit;
+    s->c.admit_arg = o->admit_arg;
+    s->c.image_by_image = o->image_by_image;
+    return xg_ilp_set_up(&s->ilp, &s->c, true);
+}
+
+xg_status xg_solver_run(xg_solver *s, const xg_seen *seen, uint32_t n, xg_selection *out) {
+    *out = (xg_selection){.graph = s->c.g, .strategy = "ilp", .note = ""};
+    s->c.out = out;
+    if (n) xg_ilp_learn(&s->ilp, seen, n);
+    return solve(&s->ilp);
 }
 
 xg_status xg_select_path(xg_chooser *c) {

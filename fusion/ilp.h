@@ -28,9 +28,11 @@ typedef struct xg_var {
     uint32_t cand, column;
     uint32_t chip_in;          /* mask over the parts' inputs (xg_parts.in) */
     uint32_t chip_out, to_ddr; /* masks over the results (xg_parts.out) */
+    bool settled;              /* see xg_group */
     xg_strategy strategy;
     xg_estimate est;
     int64_t cost;
+    int64_t estimated; /* its cost before plans were seen */
 } xg_var;
 
 typedef struct xg_cand {
@@ -58,6 +60,7 @@ typedef struct xg_ilp {
     uint32_t *r_col, *d_col; /* [tensors] of representatives */
     XG_VEC(xg_cand) cand;
     XG_VEC(xg_var) var;
+    uint32_t nvar; /* those that candidates have by themselves */
     xg_stairs *stairs;
     struct xg_cover_chain *chain; /* while rows are added */
 } xg_ilp;
@@ -75,6 +78,9 @@ XG_MUST_USE xg_status xg_ilp_find_candidates(xg_ilp *s);
 void xg_ilp_find_variants(xg_ilp *s);
 /* What a column costs that is estimated so. */
 int64_t xg_ilp_cost(const xg_machine *m, const xg_estimate *e);
+/* seen.c: costs by what built plans have shown, and columns for the strategies that were built; all
+ * columns enter a new program, without rows. */
+void xg_ilp_learn(xg_ilp *s, const xg_seen *seen, uint32_t nseen);
 /* siblings.c: raises the cost of a column of siblings to what it saves over its branches, whose
  * columns are known; false when it saves nothing. */
 bool xg_ilp_price_siblings(const xg_ilp *s, xg_var *v);

@@ -34,6 +34,7 @@ typedef struct xg_group {
     const char *pattern;     /* which pattern made it, "single" else */
     const char *host_reason; /* why it is on the host; NULL on the accelerator */
     xg_strategy strategy;
+    bool settled; /* strategies near its own were tried with these borders: none is better */
     uint64_t cost_cycles; /* predicted */
     uint32_t line;        /* of the .sel file that it was read from; 0: of none */
 } xg_group;
@@ -51,6 +52,7 @@ typedef struct xg_selection {
     double bound;           /* no cover by the same candidates has a smaller value */
 } xg_selection;
 
+bool xg_same_strategy(const xg_strategy *a, const xg_strategy *b);
 /* The nodes whose results leave the group: at least one. */
 uint32_t xg_group_results(const xg_group *g, const uint32_t **node);
 /* True when the node's result leaves the group. */
@@ -98,6 +100,21 @@ typedef struct xg_select_options {
 } xg_select_options;
 XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                      const xg_select_options *o, xg_selection *out);
+/* The 0-1 program of "ilp", kept so that it can be solved again when plans have been built. LIMIT,
+ * without a diagnostic: the graph is too large for it. It lives in the arena, as all answers do. */
+typedef struct xg_solver xg_solver;
+XG_MUST_USE xg_status xg_solver_new(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                                    const xg_select_options *o, xg_solver **out);
+/* A plan that was made: of what selection, and what was built in the end; the cost_cycles of its
+ * groups are what they took. */
+typedef struct xg_seen {
+    const xg_selection *asked, *built;
+} xg_seen;
+/* Groups of seen[n] become columns at what they took; columns that no plan has shown cost their
+ * estimate times the ratio of what their nodes took in the best plan to what was estimated. n = 0:
+ * estimates only. LIMIT when no cover was found. */
+XG_MUST_USE xg_status xg_solver_run(xg_solver *s, const xg_seen *seen, uint32_t n,
+                                    xg_selection *out);
 /* With the shipped pattern library. */
 XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                 const char *strategy, xg_selection *out);

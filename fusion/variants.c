@@ -180,6 +180,7 @@ static void weigh(void *arg, const xg_strategy *st) {
 static void push_variant(xg_ilp *s, xg_var v) {
     const xg_cand *c = &s->cand.v[v.cand];
     v.column = c->barred ? XG_NONE : xg_stairs_add_col(s->stairs, v.cost, c->first, c->last);
+    v.estimated = v.cost;
     xg_push(s->a, &s->var, v);
 }
 
@@ -283,5 +284,5 @@ void xg_ilp_find_variants(xg_ilp *s) {
     uint32_t n = 0;
     for (uint32_t v = 0; v < s->var.n; v++)
         if (s->var.v[v].column != XG_NONE) s->var.v[n++] = s->var.v[v];
-    s->var.n = n;
+    s->var.n = s->nvar = n;
 }

@@ -33,13 +33,18 @@ enum {
     /* Plans with more are not refined; nor are others built that differ in tiles only: each group's
      * tiles are the best by the same estimate, and with many of them it errs least. */
     MANY_TASKS = 50000,
-    NEAR = 16 /* the second plan is refined when it is slower by 1/16 at most */
+    NEAR = 16,             /* the second plan is refined when it is slower by 1/16 at most */
+    ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
+    STRATEGIES = 6,
+    ATTEMPTS = STRATEGIES + 3 /* and rounds of the program with what plans have shown */
 };
 
 /* Plans are large: of all attempts only the fastest has its plan, in an arena of its own. */
 typedef struct attempt {
     xg_selection sel;
-    xg_plan *plan; /* NULL: not the fastest */
+    xg_plan *plan;       /* NULL: not the fastest */
+    xg_selection *built; /* what the plan came to, with its forecast; NULL: not refined either */
+    xg_buf lp;           /* the 0-1 program that chose it */
     uint64_t cycles, tasks;
     bool ok, again; /* again: an earlier attempt has the same plan */
 } attempt;
@@ -56,11 +61,23 @@ static void drop_plan(attempt *t) {
     t->plan = NULL;
 }
 
+/* The plan's selection, with its forecast, in another arena. */
+static xg_selection *what_was_built(xg_arena *a, const xg_plan *p) {
+    if (xg_forecast(p) != XG_OK) return NULL;
+    const xg_selection *from = p->sel;
+    xg_selection *s = xg_memdup(a, from, sizeof *from);
+    s->group.v = xg_memdup(a, from->group.v, from->group.n * sizeof *from->group.v);
+    if (from->on_chip) s->on_chip = xg_memdup(a, from->on_chip, from->graph->tensor.n);
+    return s;
+}
+
 /* A plan of t's selection; kept when it is faster than t's and than all others. A strategy that
  * fails is no error while another one works. */
-static void try_plan(xg_ctx *c, const xg_machine *m, bool refine, attempt *t, attempt **fastest) {
+static void try_plan(xg_arena *to, const xg_machine *m, bool refine, attempt *t,
+                     attempt **fastest) {
     xg_plan *plan;
     uint64_t cycles;
+    xg_ctx *c = xg_arena_ctx(to);
     size_t diags = xg_diag_count(c);
     xg_arena *a = xg_arena_new(c);
     xg_status st = xg_plan_make_as(a, &t->sel, m, refine, &plan);
@@ -71,6 +88,7 @@ static void try_plan(xg_ctx *c, const xg_machine *m, bool refine, attempt *t, at
         t->ok = true;
         t->cycles = cycles;
         t->tasks = tasks_in(plan);
+        t->built = t->tasks > MANY_TASKS ? NULL : what_was_built(to, plan);
     }
     if (!better || (*fastest && cycles >= (*fastest)->cycles && *fastest != t)) {
         xg_arena_free(a);
@@ -109,12 +127,6 @@ static bool has_batched(const xg_selection *s) {
     return false;
 }
 
-static bool same_tiles(const xg_strategy *a, const xg_strategy *b) {
-    return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
-           a->tile_ic == b->tile_ic && a->order == b->order && a->fold == b->fold &&
-           a->weights_resident == b->weights_resident;
-}
-
 static bool stays(const xg_selection *s, uint32_t t) {
     return s->on_chip && s->on_chip[t];
 }
@@ -128,7 +140,7 @@ static bool same_choice(const xg_selection *a, const xg_selection *b, bool other
         if (x->nnode != y->nnode || x->nresult != y->nresult || x->where != y->where ||
             memcmp(x->node, y->node, x->nnode * sizeof *x->node) ||
             x->strategy.split != y->strategy.split || x->strategy.batched != y->strategy.batched ||
-            (!other_tiles && !same_tiles(&x->strategy, &y->strategy)))
+            (!other_tiles && !xg_same_strategy(&x->strategy, &y->strategy)))
             return false;
     }
     for (uint32_t t = 0; t < a->graph->tensor.n; t++)
@@ -136,27 +148,25 @@ static bool same_choice(const xg_selection *a, const xg_selection *b, bool other
     return true;
 }
 
-static void try_strategy(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, attempt *t, uint32_t i, attempt **fastest) {
-    xg_ctx *c = xg_arena_ctx(a);
-    size_t diags = xg_diag_count(c);
-    if (xg_select_with(a, g, m, o, &t[i].sel) != XG_OK) {
-        xg_diag_truncate(c, diags);
+/* t[i].sel was chosen: its plan, unless an earlier attempt has the same. */
+static void try_choice(xg_arena *a, const xg_machine *m, bool refine, attempt *t, uint32_t i,
+                       attempt **fastest) {
+    for (uint32_t k = 0; k < i; k++) {
+        bool other_tiles = t[k].tasks > MANY_TASKS;
+        bool same = t[k].ok && same_choice(&t[k].sel, &t[i].sel, other_tiles);
+        same |= t[k].ok && t[k].built && same_choice(t[k].built, &t[i].sel, other_tiles);
+        if (!same) continue;
+        t[i].cycles = t[k].cycles;
+        t[i].tasks = t[k].tasks;
+        t[i].ok = t[i].again = true;
         return;
     }
-    for (uint32_t k = 0; k < i; k++)
-        if (t[k].ok && same_choice(&t[k].sel, &t[i].sel, t[k].tasks > MANY_TASKS)) {
-            t[i].cycles = t[k].cycles;
-            t[i].tasks = t[k].tasks;
-            t[i].ok = t[i].again = true;
-            return;
-        }
-    try_plan(c, m, false, &t[i], fastest);
+    try_plan(a, m, refine, &t[i], fastest);
 }
 
 /* Refining takes longest: only the two fastest plans have the chance, the second when it is near,
  * and no plan of very many tasks. */
-static void refine_fastest(xg_ctx *c, const xg_machine *m, attempt *t, uint32_t n,
+static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
                            attempt **fastest) {
     uint32_t order[2] = {XG_NONE, XG_NONE};
     for (uint32_t i = 0; i < n; i++) {
@@ -171,7 +181,7 @@ static void refine_fastest(xg_ctx *c, const xg_machine *m, attempt *t, uint32_t 
     for (uint32_t k = 0; k < 2 && order[k] != XG_NONE; k++) {
         attempt *x = &t[order[k]];
         if (k && x->cycles - x->cycles / NEAR > t[order[0]].cycles) break;
-        if (x->tasks <= MANY_TASKS) try_plan(c, m, true, x, fastest);
+        if (x->tasks <= MANY_TASKS) try_plan(a, m, true, x, fastest);
     }
 }
 
@@ -179,29 +189,57 @@ static void refine_fastest(xg_ctx *c, const xg_machine *m, attempt *t, uint32_t 
 static void share_tail(xg_arena *a, const xg_machine *m, const attempt *from, attempt *t,
                        attempt **fastest, xg_buf *note) {
     if (!xg_share_tail(a, &from->sel, m, xg_tail_border(&from->sel, m), &t->sel)) return;
-    try_plan(xg_arena_ctx(a), m, from->tasks <= MANY_TASKS, t, fastest);
+    try_plan(a, m, from->tasks <= MANY_TASKS, t, fastest);
     if (t->ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t->cycles);
 }
 
-xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                       const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
-    /* The second: "ilp" without groups of several results, whose gain the estimate judges less
-     * well. The last: without batched groups; a tail shared by channels saves the same traffic. */
-    static const char *const names[] = {"ilp",   "ilp without siblings", "path", "greedy",
-                                        "layer", "ilp image by image"};
-    enum { NO_SIBLINGS = 1, NO_BATCHED = XG_COUNT(names) - 1 };
-    if (strcmp(o->strategy, names[0])) {
-        xg_status st = xg_select_with(a, g, m, o, sel);
-        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+/* The solver's answer to what has been seen; keeps the program when it is wanted. */
+static xg_status ask(xg_solver *solver, const xg_seen *seen, uint32_t n, xg_buf *lp, attempt *t) {
+    if (lp) *lp = (xg_buf){.arena = lp->arena};
+    xg_status st = xg_solver_run(solver, seen, n, &t->sel);
+    if (lp) t->lp = *lp;
+    return st;
+}
+
+/* The program is solved again with what plans have shown, until that brings nothing new. Returns
+ * the number of attempts. */
+static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_buf *lp, attempt *t,
+                        attempt **fastest) {
+    xg_seen seen[ATTEMPTS];
+    uint32_t worse = 0, n = STRATEGIES;
+    uint64_t tasks = 0;
+    for (; n < ATTEMPTS && worse < 2 && tasks < ITERATED_TASKS; n++) {
+        uint32_t k = 0;
+        size_t diags = xg_diag_count(xg_arena_ctx(a));
+        for (uint32_t i = 0; i < n; i++)
+            if (t[i].ok && t[i].built) seen[k++] = (xg_seen){&t[i].sel, t[i].built};
+        if (!k) break;
+        if (ask(solver, seen, k, lp, &t[n]) != XG_OK) {
+            xg_diag_truncate(xg_arena_ctx(a), diags);
+            break;
+        }
+        try_choice(a, m, true, t, n, fastest);
+        if (!t[n].ok || t[n].again) break;
+        tasks += t[n].tasks;
+        worse = *fastest == &t[n] ? 0 : worse + 1;
     }
-    /* A faulty pattern file is an error, not a reason for a simpler strategy. */
-    const xg_patterns *library;
-    xg_status readable = xg_patterns_load(a, o->patterns, &library);
-    if (readable != XG_OK) return readable;
-    attempt t[XG_COUNT(names)] = {0}, tail[2] = {0}, *fastest = NULL;
-    xg_buf note = {.arena = a};
-    for (uint32_t i = 0; i < XG_COUNT(names); i++) {
+    return n;
+}
+
+/* The second: "ilp" without groups of several results, whose gain the estimate judges less well.
+ * The last: without batched groups; a tail shared by channels saves the same traffic. */
+enum { NO_SIBLINGS = 1, NO_BATCHED = STRATEGIES - 1 };
+static const char *const names[STRATEGIES] = {"ilp",   "ilp without siblings", "path", "greedy",
+                                              "layer", "ilp image by image"};
+
+static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                           const xg_select_options *o, xg_solver *solver, attempt *t,
+                           attempt **fastest) {
+    xg_ctx *c = xg_arena_ctx(a);
+    for (uint32_t i = 0; i < STRATEGIES; i++) {
         xg_select_options mine = *o;
+        size_t diags = xg_diag_count(c);
+        xg_status st = XG_LIMIT;
         mine.strategy = i == NO_SIBLINGS || i == NO_BATCHED ? names[0] : names[i];
         if (i) mine.lp = NULL;
         if (i == NO_BATCHED) {
@@ -213,24 +251,20 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
             mine.admit = one_result;
             mine.admit_arg = (void *)(uintptr_t)g;
         }
-        try_strategy(a, g, m, &mine, t, i, &fastest);
+        if (!i && solver) st = ask(solver, NULL, 0, o->lp, &t[0]);
+        if (st != XG_OK) st = xg_select_with(a, g, m, &mine, &t[i].sel);
+        if (st == XG_OK) try_choice(a, m, false, t, i, fastest);
+        if (st != XG_OK) xg_diag_truncate(c, diags);
     }
-    refine_fastest(xg_arena_ctx(a), m, t, XG_COUNT(names), &fastest);
-    for (uint32_t i = 0; i < XG_COUNT(names); i++) {
-        if (!t[i].ok) continue;
-        xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", names[i],
-                (unsigned long long)t[i].cycles);
-    }
-    if (!fastest) { /* say why */
-        xg_status st = xg_select(a, g, m, "layer", sel);
-        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
-    }
-    size_t best = (size_t)(fastest - t);
-    share_tail(a, m, &t[best], &tail[0], &fastest, &note);
-    if (t[NO_BATCHED].ok && best != NO_BATCHED) {
-        share_tail(a, m, &t[NO_BATCHED], &tail[1], &fastest, &note);
-        if (fastest == &tail[1]) best = NO_BATCHED;
-    }
+}
+
+static const char *name_of(uint32_t i) {
+    return i < STRATEGIES ? names[i] : "iterated";
+}
+
+/* The plan of all attempts that is fastest, and what is said about it. */
+static xg_status take_fastest(xg_arena *a, const attempt *t, uint32_t best, const attempt *fastest,
+                              const char *simulated, xg_selection *sel, xg_plan **plan) {
     *plan = fastest->plan;
     xg_arena_adopt(a, (*plan)->arena);
     (*plan)->arena = a;
@@ -239,8 +273,52 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     *sel = *(*plan)->sel;
     (*plan)->sel = sel;
     sel->strategy = "ilp";
-    sel->note =
-        xg_strf(a, "%s; %s%s%s", t[0].ok && t[0].sel.note[0] ? t[0].sel.note : "ilp: no plan",
-                note.p, best ? "; built from " : "", best ? names[best] : "");
+    /* Note and value are those of the program that chose what is built, else of the first. */
+    const xg_selection *answer = &t[best < STRATEGIES ? 0 : best].sel;
+    sel->solved = answer->solved;
+    sel->value = answer->value;
+    sel->bound = answer->bound;
+    bool said = answer->note && answer->note[0];
+    sel->note = xg_strf(a, "%s; %s%s%s", said ? answer->note : "ilp: no plan", simulated,
+                        best ? "; built from " : "", best ? name_of(best) : "");
     return XG_OK;
+}
+
+xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                       const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
+    if (strcmp(o->strategy, names[0])) {
+        xg_status st = xg_select_with(a, g, m, o, sel);
+        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+    }
+    /* A faulty pattern file is an error, not a reason for a simpler strategy. */
+    const xg_patterns *library;
+    xg_status readable = xg_patterns_load(a, o->patterns, &library);
+    if (readable != XG_OK) return readable;
+    attempt t[ATTEMPTS] = {0}, tail[2] = {0}, *fastest = NULL;
+    xg_buf note = {.arena = a};
+    xg_solver *solver;
+    size_t diags = xg_diag_count(xg_arena_ctx(a));
+    if (xg_solver_new(a, g, m, o, &solver) != XG_OK) { /* too large: what "ilp" gives then */
+        solver = NULL;
+        xg_diag_truncate(xg_arena_ctx(a), diags);
+    }
+    try_strategies(a, g, m, o, solver, t, &fastest);
+    refine_fastest(a, m, t, STRATEGIES, &fastest);
+    uint32_t n = solver ? iterate(a, m, solver, o->lp, t, &fastest) : STRATEGIES;
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].ok)
+            xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", name_of(i),
+                    (unsigned long long)t[i].cycles);
+    if (!fastest) { /* say why */
+        xg_status st = xg_select(a, g, m, "layer", sel);
+        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+    }
+    uint32_t best = (uint32_t)(fastest - t);
+    if (solver && o->lp) *o->lp = t[best < STRATEGIES ? 0 : best].lp;
+    share_tail(a, m, &t[best], &tail[0], &fastest, &note);
+    if (t[NO_BATCHED].ok && best != NO_BATCHED) {
+        share_tail(a, m, &t[NO_BATCHED], &tail[1], &fastest, &note);
+        if (fastest == &tail[1]) best = NO_BATCHED;
+    }
+    return take_fastest(a, t, best, fastest, note.p, sel, plan);
 }

@@ -2,6 +2,7 @@
  * of its buffers. A group whose buffers do not fit gets smaller tiles until they do. */
 #include "layout/plan_types.h"
 
+#include "fusion/choose.h"
 #include "isa/tile.h"
 #include "layout/clock.h"
 
@@ -24,6 +25,8 @@ typedef struct maker {
     bool apart_since; /* cores have worked on their own images since the last of them */
     uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
     uint32_t apart;   /* XG_NONE, or the group whose nodes had better run alone */
+    xg_map known;     /* groups that were refined, by kind (see kind_of): number in `refined` */
+    XG_VEC(xg_strategy) refined;
 } maker;
 
 static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
@@ -205,13 +208,30 @@ static uint32_t largest_staying(const maker *mk) {
     return best;
 }
 
-/* The group stands. Where its engines wait for each other or for data, strategies near its own are
- * built too; each step goes to the fastest of them, while that gains a hundredth. */
-static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
-                              uint64_t bytes) {
+/* Groups of one kind have equal shapes, strategies and borders. */
+static const char *kind_of(const maker *mk, const xg_group *g, xg_buf *key) {
+    const xg_strategy *s = &g->strategy;
+    const uint32_t *result, n = xg_group_results(g, &result);
+    xg_group_signature(mk->p->graph, g, key);
+    xg_putf(key, ",%u,%u,%u,%u,%d,%d,%d,%d,%d,", s->tile_h, s->tile_w, s->tile_oc, s->tile_ic,
+            (int)s->order, (int)s->split, s->fold, s->weights_resident, s->batched);
+    for (uint32_t k = 0; k < g->nnode; k++) {
+        const xg_node *node = xg_nodep(mk->p->graph, g->node[k]);
+        for (uint32_t i = 0; i < node->nin; i++)
+            xg_putf(key, "%d", node->in[i] != XG_NONE && mk->p->place[node->in[i]].stays);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        const xg_place_row *row = &mk->p->place[xg_nodep(mk->p->graph, result[k])->out[0]];
+        xg_putf(key, "%d%d", row->stays, row->placed);
+    }
+    return key->p;
+}
+
+/* Strategies near g's; each step goes to the fastest of them, while that gains a hundredth. */
+static xg_status search_near(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
+                             uint64_t bytes) {
     xg_group *g = &mk->p->sel->group.v[gi];
     xg_strategy near[XG_NEIGHBOURS], best = g->strategy;
-    mk->trial = true;
     for (uint32_t step = 0; step < REFINE_STEPS; step++) {
         uint64_t before = span.cycles;
         uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
@@ -226,7 +246,34 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
         g->strategy = best;
         if (span.cycles == before) break;
     }
+    return XG_OK;
+}
+
+/* The group stands. Where its engines wait for each other or for data, strategies near its own are
+ * built too, once for each kind of group. */
+static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
+                              uint64_t bytes) {
+    xg_group *g = &mk->p->sel->group.v[gi];
+    xg_buf buf = {.arena = mk->p->arena};
+    const char *kind = kind_of(mk, g, &buf);
+    uint32_t known = xg_map_get(&mk->known, kind);
+    xg_strategy own = g->strategy;
+    xg_status st = XG_OK;
+    mk->trial = true;
+    if (known == XG_NONE) {
+        st = search_near(mk, gi, span, pieces, bytes);
+        xg_map_set(&mk->known, kind, mk->refined.n);
+        xg_push(mk->p->arena, &mk->refined, g->strategy);
+    } else if (!xg_same_strategy(&own, &mk->refined.v[known])) {
+        xg_span now;
+        back_to_marks(mk, pieces, bytes);
+        g->strategy = mk->refined.v[known];
+        st = try_group(mk, gi, &now);
+        if (st == XG_LIMIT || (st == XG_OK && now.cycles > span.cycles)) g->strategy = own;
+        if (st == XG_LIMIT) st = XG_OK;
+    }
     mk->trial = false;
+    if (st != XG_OK) return st;
     back_to_marks(mk, pieces, bytes);
     return try_group(mk, gi, &span);
 }
@@ -263,6 +310,7 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         if (st == XG_OK) break;
         if (st != XG_LIMIT) return st;
         back_to_marks(mk, pieces, bytes);
+        g->settled = false;
         if (shrink(mk, g)) continue;
         mk->victim = largest_staying(mk);
         mk->apart = mk->victim == XG_NONE && g->nnode > 1 ? gi : XG_NONE;
@@ -270,11 +318,12 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         return too_small(p, xg_nodep(p->graph, g->node[0])->name);
     }
     bool again = mk->round && g->strategy.split == XG_SPLIT_IMAGE; /* as in the first round */
-    if (mk->refine && !again && span.cycles > REFINE_CYCLES &&
+    if (mk->refine && !again && !g->settled && span.cycles > REFINE_CYCLES &&
         span.cycles - span.work > span.work / 8) {
         xg_status st = refine_group(mk, gi, span, pieces, bytes);
         if (st != XG_OK) return st;
     }
+    g->settled |= mk->refine;
     meet(mk, gi);
     return XG_OK;
 }
@@ -352,6 +401,7 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *
                 .refine = refine,
                 .builder = xg_newn(p->arena, xg_task_builder, p->machine->cores),
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
+                .known = {.arena = p->arena},
                 .victim = XG_NONE,
                 .apart = XG_NONE};
     const uint32_t *run = xg_selection_runs(s, p->arena),

@@ -99,5 +99,6 @@ void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi) {
     xg_estimate cost;
     if (!xg_best_strategy(p->graph, p->machine, grp, &env, &best, &cost)) return;
     grp->strategy = best;
+    grp->settled = false;
     grp->cost_cycles = cost.cycles;
 }

@@ -19,8 +19,8 @@ done | awk '
     /^#/ { print; next }
     {
         best = 0
-        for (i = 3; i < NF; i++) if ($i ~ /^(ilp|path|greedy|layer|channels)$/) {
-            c[$i] = $(i + 1)
+        for (i = 3; i < NF; i++) if ($i ~ /^(ilp|iterated|path|greedy|layer|channels)$/) {
+            if (!($i in c) || $(i + 1) < c[$i]) c[$i] = $(i + 1)
             if ((!best || $(i + 1) < best) && $(i + 1) > 0) best = $(i + 1)
         }
         print

