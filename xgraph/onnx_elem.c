@@ -19,6 +19,20 @@ xg_status xg_ox_unary(xg_onnx *x, int op) {
     return xg_ox_done(x, n);
 }
 
+/* Neg and Abs of plain integers: 0 - x, and the larger of the two. */
+xg_status xg_ox_sign(xg_onnx *x, int op) {
+    uint32_t in[2] = {XG_NONE, xg_ox_in(x, 0)}, out = xg_ox_out(x, 0);
+    const xg_tensor *t = xg_ox_tensor(x, in[1]);
+    if (t->dtype != XG_I32 && t->dtype != XG_I64) return xg_ox_unary(x, op);
+    void *zero = xg_alloc(x->a, 8);
+    in[0] = xg_graph_add_const(x->g, NULL, t->dtype, 0, NULL, zero, NULL);
+    uint32_t less = op == XG_OP_Neg ? out : xg_ox_temp(x, 0, "negated");
+    xg_status st = xg_ox_simple(x, XG_OP_Sub, in, 2, less);
+    if (st || op == XG_OP_Neg) return st;
+    uint32_t both[2] = {in[1], less};
+    return xg_ox_simple(x, XG_OP_Max, both, 2, out);
+}
+
 /* Clip of output 0 to real bounds. On integers with a scale the bounds become quantised values. */
 static xg_status clip_to(xg_onnx *x, float lo, float hi) {
     uint32_t in = xg_ox_in(x, 0);
@@ -90,10 +104,29 @@ static xg_status no_raw_int8(xg_onnx *x, uint32_t in) {
     return XG_OK;
 }
 
+xg_status xg_ox_aligned(xg_onnx *x, uint32_t a, uint32_t *b) {
+    const xg_tensor *ta = xg_ox_tensor(x, a), *tb = xg_ox_tensor(x, *b);
+    if (x->opset >= 7 || !xg_ox_int(x, "broadcast", 0) || !xg_ox_attr(x, "axis")) return XG_OK;
+    uint32_t axis, rank = tb->rank;
+    int64_t dim[XG_RANK_MAX];
+    xg_status st = xg_ox_axis(x, xg_ox_int(x, "axis", 0), ta->rank, &axis);
+    if (st) return st;
+    if (axis + rank > ta->rank)
+        return xg_ox_bad(x, "%u axes from axis %u on, the other operand has %u", rank, axis,
+                         ta->rank);
+    memcpy(dim, tb->dim, sizeof dim);
+    while (axis + rank < ta->rank) dim[rank++] = 1;
+    if (rank == tb->rank) return XG_OK;
+    uint32_t from = *b;
+    *b = xg_ox_temp(x, 0, "aligned");
+    return xg_ox_reshape(x, from, dim, rank, *b);
+}
+
 xg_status xg_ox_binary(xg_onnx *x, int op) {
     uint32_t in[2] = {xg_ox_in(x, 0), xg_ox_in(x, 1)};
     xg_status st = no_raw_int8(x, in[0]);
     if (!st) st = no_raw_int8(x, in[1]);
+    if (!st) st = xg_ox_aligned(x, in[0], &in[1]);
     const xg_tensor *a = xg_ox_tensor(x, in[0]), *b = xg_ox_tensor(x, in[1]);
     if (!st && a->dtype != b->dtype)
         st = xg_ox_refuse(x, "operands of types %s and %s", xg_dtype_name(a->dtype),

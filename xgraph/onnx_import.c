@@ -25,7 +25,7 @@ const xg_onnx_op xg_onnx_ops[] = {
     {NULL, NULL, 0, NULL},
 };
 
-enum { OPSET_MIN = 7, OPSET_MAX = 25 };
+enum { OPSET_MIN = 6, OPSET_MAX = 25 };
 
 static const char *text(const char *s) {
     return s ? s : "";

@@ -104,6 +104,9 @@ XG_MUST_USE xg_status xg_ox_transpose(xg_onnx *x, uint32_t in, const int64_t *pe
 XG_MUST_USE xg_status xg_ox_nhwc(xg_onnx *x, uint32_t in, uint32_t *out);
 /* Writes the NHWC tensor `in` as ONNX output i with `rank` axes (3: H must be 1). */
 XG_MUST_USE xg_status xg_ox_from_nhwc(xg_onnx *x, uint32_t in, uint32_t rank, uint32_t i);
+/* Operand b of a: before opset 7, broadcast=1 aligns it from attribute axis on (default: at the
+ * end), which numpy's rule does once it has axes of 1 behind. Replaces *b. */
+XG_MUST_USE xg_status xg_ox_aligned(xg_onnx *x, uint32_t a, uint32_t *b);
 /* A permuted or reshaped form of weights: constants (also behind Quantize/Dequantize) are rewritten
  * themselves. */
 XG_MUST_USE xg_status xg_ox_permuted(xg_onnx *x, uint32_t in, const int64_t *perm, uint32_t *out);

@@ -68,6 +68,14 @@ xg_status xg_ox_prelu(xg_onnx *x, int arg) {
     if (!st) st = need_f32(x, in[1]);
     if (st) return st;
     const xg_tensor *slope = xg_ox_tensor(x, in[1]), *v = xg_ox_tensor(x, in[0]);
+    if (x->opset < 7 && slope->rank == 1 && v->rank > 2) { /* one for each channel */
+        int64_t dim[XG_RANK_MAX] = {slope->dim[0]};
+        for (uint32_t i = 1; i + 1 < v->rank; i++) dim[i] = 1;
+        st = xg_ox_reshaped(x, in[1], dim, v->rank - 1, &in[1]);
+        if (st) return st;
+        slope = xg_ox_tensor(x, in[1]);
+        v = xg_ox_tensor(x, in[0]);
+    }
     if (slope->rank > v->rank)
         return xg_ox_bad(x, "a slope of %d axes for values of %d", slope->rank, v->rank);
     if (!slope->data || xg_tensor_elems(slope) != 1)
@@ -95,6 +103,7 @@ xg_status xg_ox_pow(xg_onnx *x, int arg) {
     uint32_t in[2] = {xg_ox_in(x, 0), xg_ox_in(x, 1)};
     xg_status st = need_f32(x, in[0]);
     if (!st) st = as_f32(x, &in[1], "exponent");
+    if (!st) st = xg_ox_aligned(x, in[0], &in[1]);
     return st ? st : xg_ox_simple(x, XG_OP_Pow, in, 2, xg_ox_out(x, 0));
 }
 

@@ -414,7 +414,7 @@ def refused():
     one("attr_count", window(strides=[1, 1, 1]))
     one("read_otherwise", reads_otherwise)
     one("constant_output", constant_output)
-    one("opset", dims([1, 2]), 6)
+    one("opset", dims([1, 2]), 5)
 
 
 def payload():

@@ -192,9 +192,12 @@ static void order_is_by_use(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(channels_count_by_their_weights),      TEST(operators_hand_importance_on),
-        TEST(ranges_end_where_a_function_is_constant), TEST(channels_that_do_not_matter_saturate),
-        TEST(the_layer_that_matters_costs_most),    TEST(costs_fall_when_a_layer_is_wide),
+        TEST(channels_count_by_their_weights),
+        TEST(operators_hand_importance_on),
+        TEST(ranges_end_where_a_function_is_constant),
+        TEST(channels_that_do_not_matter_saturate),
+        TEST(the_layer_that_matters_costs_most),
+        TEST(costs_fall_when_a_layer_is_wide),
         TEST(order_is_by_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static const refusal refusals[] = {
     {"bad_attr_count", XG_INPUT, "n_y", "strides does not have 2 values"},
     {"bad_read_otherwise", XG_UNSUPPORTED, "n_y",
      "written with scale 0.5 zero point 0, but read with scale 0.25"},
-    {"bad_opset", XG_UNSUPPORTED, "bad_opset.onnx", "opset 6; supported are 7 to 25"},
+    {"bad_opset", XG_UNSUPPORTED, "bad_opset.onnx", "opset 5; supported are 6 to 25"},
     {"external_dots", XG_INPUT, "'w'", "leaves the model's folder"},
     {"external_absolute", XG_INPUT, "'w'", "is an absolute path"},
     {"external_folder", XG_INPUT, "'w'", "leaves the model's folder"},

@@ -60,7 +60,8 @@ static shift random_shift(uint64_t *s, int n, bool is_signed, int64_t lo, int64_
     return f;
 }
 
-/* x -> Conv -> shift a; x -> shift b (a table); a -> shift c (a factor a channel); b + c -> shift y. */
+/* x -> Conv -> shift a; x -> shift b (a table); a -> shift c (a factor a channel); b + c -> shift
+ * y. */
 typedef struct net {
     float w[C * C];
     shift a, b, c, y;
@@ -95,8 +96,7 @@ static void expect(const net *n, const float *x, float *y) {
             int64_t acc = 0;
             for (int i = 0; i < C; i++) acc += (int64_t)n->w[o * C + i] * (int64_t)x[i * HW + p];
             int64_t c = shifted(&n->c, o, shifted(&n->a, o, acc));
-            y[o * HW + p] =
-                (float)shifted(&n->y, o, c + shifted(&n->b, o, (int64_t)x[o * HW + p]));
+            y[o * HW + p] = (float)shifted(&n->y, o, c + shifted(&n->b, o, (int64_t)x[o * HW + p]));
         }
 }
 
@@ -137,8 +137,7 @@ static void a_residual_network(void **state) {
 
 static xg_status load(xg_test *t, const char *path, const char *type, const char *inputs,
                       const xg_graph **g) {
-    xg_front_options o = {
-        .calib_inputs = inputs, .input_type = &type, .ninput_type = type ? 1 : 0};
+    xg_front_options o = {.calib_inputs = inputs, .input_type = &type, .ninput_type = type ? 1 : 0};
     xg_rqrec record;
     xg_graph *made = NULL;
     assert_true(xg_rqrec_profile("tflite1", &record));
@@ -181,9 +180,9 @@ static void types_of_inputs(void **state) {
     const struct {
         const char *type, *inputs;
         xg_dtype want;
-    } good[] = {{NULL, NULL, XG_I8},      {"x=u8", NULL, XG_U8}, {"x=i8", NULL, XG_I8},
-                {NULL, high, XG_U8},      {NULL, low, XG_I8},    {NULL, odd, XG_I8},
-                {"x=i8", high, XG_I8},    {"x=u8", low, XG_U8},  {NULL, "random:1", XG_I8}};
+    } good[] = {{NULL, NULL, XG_I8},   {"x=u8", NULL, XG_U8}, {"x=i8", NULL, XG_I8},
+                {NULL, high, XG_U8},   {NULL, low, XG_I8},    {NULL, odd, XG_I8},
+                {"x=i8", high, XG_I8}, {"x=u8", low, XG_U8},  {NULL, "random:1", XG_I8}};
     for (size_t i = 0; i < XG_COUNT(good); i++) {
         const xg_graph *g;
         assert_ok(t->c, load(t, path, good[i].type, good[i].inputs, &g));
@@ -196,8 +195,8 @@ static void types_of_inputs(void **state) {
         assert_non_null(strstr(xg_diag_at(t->c, xg_diag_count(t->c) - 1)->text, bad[i]));
     }
     const xg_graph *g; /* no integer export */
-    assert_int_equal(load(t, XGC_SOURCE_DIR "/examples/digits/digits_qdq.onnx", "image=u8", NULL, &g),
-                     XG_USAGE);
+    assert_int_equal(
+        load(t, XGC_SOURCE_DIR "/examples/digits/digits_qdq.onnx", "image=u8", NULL, &g), XG_USAGE);
     unlink(path), unlink(high), unlink(low), unlink(odd);
 }
 
