@@ -32,13 +32,20 @@ static bool is_random(const char *calibration) {
     return !strcmp(calibration, "random") || !strncmp(calibration, "random:", 7);
 }
 
+static xg_status file_digest(xg_ctx *c, const char *path, char digest[65]) {
+    xg_arena *scratch = xg_arena_new(c);
+    xg_bytes data;
+    xg_status st = xg_read_file(scratch, path, &data);
+    if (st == XG_OK) xg_sha256_hex(data.p, data.n, digest);
+    xg_arena_free(scratch);
+    return st;
+}
+
 /* A file is recorded by its digest: no path may enter a binary. */
 static xg_status put_file(xg_arena *a, const char *key, const char *path, xg_buf *b) {
-    xg_bytes data;
     char digest[65];
-    xg_status st = xg_read_file(a, path, &data);
+    xg_status st = file_digest(xg_arena_ctx(a), path, digest);
     if (st != XG_OK) return st;
-    xg_sha256_hex(data.p, data.n, digest);
     xg_putf(b, " %s=sha256:%.16s", key, digest);
     return XG_OK;
 }
@@ -241,13 +248,10 @@ static xg_status model_body(void *arg) {
     if (st != XG_OK) return st;
     g->graph = front.graph;
     for (uint32_t i = 0; i < g->graph->log.n; i++) xg_note(l->x->ctx, "", "%s", g->graph->log.v[i]);
-    xg_bytes data;
-    char digest[65];
-    st = xg_read_file(a, l->path, &data);
-    if (st != XG_OK) return st;
-    xg_sha256_hex(data.p, data.n, digest);
+    char digest[65] = "";
+    st = file_digest(l->x->ctx, l->path, digest);
     g->input_digest = xg_strdup(a, digest);
-    return XG_OK;
+    return st;
 }
 
 xgc_status xgc_model_load(xgc *x, const char *path, const xgc_machine *m,

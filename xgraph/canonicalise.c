@@ -92,6 +92,8 @@ static xg_status run_passes(xg_arena *a, xg_graph **g, bool exact, xg_canonical_
     xg_ctx *c = xg_arena_ctx(a);
     xg_pass_args args = {.arena = a, .options = o};
     o->approximated = false;
+    xg_status begin = xg_graph_compact(c, *g, a, g); /* the caller's graph stays as it is */
+    if (begin) return begin;
     for (const xg_pass_desc *p = xg_passes; p->name; p++) {
         if (exact && !p->exact) continue;
         args.changed = p->exact ? NULL : &o->approximated;

@@ -147,26 +147,58 @@ static void copy_nodes(const xg_graph *g, xg_graph *to, const uint32_t *number, 
     }
 }
 
-xg_status xg_graph_compact(xg_ctx *c, const xg_graph *g, xg_arena *a, xg_graph **out) {
-    xg_arena *scratch = xg_arena_new(c);
+/* Nodes that are kept, in order. */
+static xg_status order_nodes(xg_ctx *c, xg_arena *scratch, const xg_graph *g, walk *w) {
     uint32_t nn = g->node.n;
-    walk w = {.g = g, .state = xg_newn(scratch, uint8_t, nn), .stack = xg_newn(scratch, frame, nn)};
-    w.order = xg_newn(scratch, uint32_t, nn);
+    *w = (walk){
+        .g = g, .state = xg_newn(scratch, uint8_t, nn), .stack = xg_newn(scratch, frame, nn)};
+    w->order = xg_newn(scratch, uint32_t, nn);
     bool *live = xg_newn(scratch, bool, nn);
-    mark_live(g, live, w.order);
-    for (uint32_t i = 0, bad = 0; i < nn; i++) {
-        if (!live[i] || visit(&w, i, &bad)) continue;
-        xg_arena_free(scratch);
-        return xg_node_error(c, &g->node.v[bad], XG_INPUT, "the node is part of a cycle");
-    }
+    mark_live(g, live, w->order);
+    for (uint32_t i = 0, bad = 0; i < nn; i++)
+        if (live[i] && !visit(w, i, &bad))
+            return xg_node_error(c, &g->node.v[bad], XG_INPUT, "the node is part of a cycle");
+    return XG_OK;
+}
+
+static xg_graph *copy_graph(const xg_graph *g, xg_arena *a, const walk *w, const uint32_t *number) {
     xg_graph *to = xg_graph_new(a, g->name);
-    const uint32_t *number = number_tensors(g, w.order, w.norder, scratch);
     copy_tensors(g, to, number);
-    copy_nodes(g, to, number, &w);
+    copy_nodes(g, to, number, w);
     for (uint32_t i = 0; i < g->input.n; i++) xg_push(a, &to->input, number[g->input.v[i]]);
     for (uint32_t i = 0; i < g->output.n; i++) xg_push(a, &to->output, number[g->output.v[i]]);
     for (uint32_t i = 0; i < g->log.n; i++) xg_push(a, &to->log, xg_strdup(a, g->log.v[i]));
+    return to;
+}
+
+/* Whether a copy would have the same nodes and tensors in the same places. */
+static bool is_compact(const xg_graph *g, const walk *w, const uint32_t *number) {
+    if (w->norder != g->node.n) return false;
+    for (uint32_t i = 0; i < w->norder; i++)
+        if (w->order[i] != i) return false;
+    return g->tensor.n == 0 || number[g->tensor.n - 1] == g->tensor.n - 1;
+}
+
+xg_status xg_graph_compact(xg_ctx *c, const xg_graph *g, xg_arena *a, xg_graph **out) {
+    xg_arena *scratch = xg_arena_new(c);
+    walk w;
+    xg_status st = order_nodes(c, scratch, g, &w);
+    if (st == XG_OK) {
+        const uint32_t *number = number_tensors(g, w.order, w.norder, scratch);
+        *out = copy_graph(g, a, &w, number);
+    }
     xg_arena_free(scratch);
-    *out = to;
-    return XG_OK;
+    return st;
+}
+
+xg_status xg_graph_tidy(xg_ctx *c, xg_graph **g) {
+    xg_arena *scratch = xg_arena_new(c);
+    walk w;
+    xg_status st = order_nodes(c, scratch, *g, &w);
+    if (st == XG_OK) {
+        const uint32_t *number = number_tensors(*g, w.order, w.norder, scratch);
+        if (!is_compact(*g, &w, number)) *g = copy_graph(*g, (*g)->arena, &w, number);
+    }
+    xg_arena_free(scratch);
+    return st;
 }

@@ -256,7 +256,7 @@ static xg_status sweep(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_
             if (!r.dead.v[i] && (*rule)(&r, i)) *changed = true;
     xg_status st = r.status;
     xg_arena_free(r.tmp);
-    return st ? st : xg_graph_compact(c, *g, p->arena, g);
+    return st ? st : xg_graph_tidy(c, g);
 }
 
 xg_status xg_rw_run(xg_ctx *c, xg_graph **g, const xg_pass_args *p, const xg_rule_fn *rules) {

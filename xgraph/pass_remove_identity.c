@@ -178,7 +178,7 @@ static bool cheap(uint32_t op) {
 }
 
 /* The conversions and movements that importers and exporters repeat for each reader. */
-static xg_status share_equal(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
+static xg_status share_equal(xg_ctx *c, xg_graph **g) {
     xg_arena *tmp = xg_arena_new(c);
     xg_graph *h = *g;
     xg_uses uses = xg_graph_uses(h, tmp);
@@ -199,10 +199,10 @@ static xg_status share_equal(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
         }
     }
     xg_arena_free(tmp);
-    return xg_graph_compact(c, h, p->arena, g);
+    return xg_graph_tidy(c, g);
 }
 
 xg_status xg_pass_remove_identity(xg_ctx *c, xg_graph **g, const xg_pass_args *p) {
     xg_status st = xg_rw_run(c, g, p, (const xg_rule_fn[]){xg_rule_identity, NULL});
-    return st ? st : share_equal(c, g, p);
+    return st ? st : share_equal(c, g);
 }

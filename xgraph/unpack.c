@@ -229,9 +229,12 @@ xg_status xg_graph_unpack(xg_arena *a, const char *path, const void *p, size_t n
 }
 
 xg_status xg_graph_read(xg_arena *a, const char *path, xg_graph **out) {
+    xg_arena *scratch = xg_arena_new(xg_arena_ctx(a));
     xg_bytes file;
-    xg_status st = xg_read_file(a, path, &file);
-    if (st != XG_OK) return st;
-    if (is_packed(file.p, file.n)) return xg_graph_unpack(a, path, file.p, file.n, out);
-    return xg_graph_parse(a, path, (const char *)file.p, file.n, out);
+    xg_status st = xg_read_file(scratch, path, &file);
+    if (st == XG_OK)
+        st = is_packed(file.p, file.n) ? xg_graph_unpack(a, path, file.p, file.n, out)
+                                       : xg_graph_parse(a, path, (const char *)file.p, file.n, out);
+    xg_arena_free(scratch);
+    return st;
 }

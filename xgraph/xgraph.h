@@ -220,6 +220,9 @@ void xg_graph_replace(xg_graph *g, uint32_t from, uint32_t to);
  * inputs stay), nodes in a stable topological order. In the graph's own arena quants and constants
  * are shared with g, else copied. Errors with INPUT when cyclic. */
 XG_MUST_USE xg_status xg_graph_compact(xg_ctx *c, const xg_graph *g, xg_arena *a, xg_graph **out);
+/* *g becomes compact: stays what it is when nothing would be dropped or moved, else is replaced by
+ * a compact copy in its own arena. */
+XG_MUST_USE xg_status xg_graph_tidy(xg_ctx *c, xg_graph **g);
 
 /* ---- checking
  * ------------------------------------------------------------------------------------------- */
