@@ -35,6 +35,7 @@
 /* Memory comes from calloc and is never reused inside an arena, so blocks are zero without a
  * memset. */
 typedef struct chunk {
+    _Alignas(16) struct chunk *prev; /* the first block behind this header is aligned too */
     struct chunk *next;
     size_t bytes; /* behind this header */
 } chunk;
@@ -102,15 +103,23 @@ void xg_arena_free(xg_arena *a) {
     unlist(a);
 }
 
+static void link_chunk(xg_arena *a, chunk *k) {
+    k->prev = NULL;
+    k->next = a->chunks;
+    if (k->next) k->next->prev = k;
+    a->chunks = k;
+}
+
 void xg_arena_adopt(xg_arena *a, xg_arena *from) {
-    chunk **chunks = &from->chunks;
     deferred **defers = &from->defers;
-    while (*chunks) chunks = &(*chunks)->next;
     while (*defers) defers = &(*defers)->next;
-    *chunks = a->chunks;
     *defers = a->defers;
-    a->chunks = from->chunks;
     a->defers = from->defers;
+    while (from->chunks) {
+        chunk *k = from->chunks;
+        from->chunks = k->next;
+        link_chunk(a, k);
+    }
     unlist(from);
 }
 
@@ -122,17 +131,32 @@ static uint8_t *new_chunk(xg_arena *a, size_t bytes) {
     chunk *k = calloc(1, sizeof(*k) + bytes);
     if (!k) xg_ctx_no_memory(a->ctx);
     k->bytes = bytes;
-    k->next = a->chunks;
-    a->chunks = k;
+    link_chunk(a, k);
     POISON(k + 1, bytes);
     return (uint8_t *)(k + 1);
 }
 
+/* The chunk's header stands right before the block. */
 static void *alloc_big(xg_arena *a, size_t n) {
-    uint8_t *raw = new_chunk(a, n + BIG_ALIGN + GAP);
-    uint8_t *p = raw + (round_up((uintptr_t)raw, BIG_ALIGN) - (uintptr_t)raw);
-    UNPOISON(p, n);
+    uint8_t *raw = new_chunk(a, n + BIG_ALIGN + GAP + sizeof(chunk *));
+    chunk *k = (chunk *)(void *)raw - 1;
+    uintptr_t at = round_up((uintptr_t)raw + sizeof(chunk *), BIG_ALIGN);
+    uint8_t *p = raw + (at - (uintptr_t)raw);
+    UNPOISON(p - sizeof(chunk *), n + sizeof(chunk *));
+    memcpy(p - sizeof(chunk *), &k, sizeof k);
     return p;
+}
+
+static void free_big(xg_arena *a, void *p) {
+    chunk *k;
+    memcpy(&k, (uint8_t *)p - sizeof(chunk *), sizeof k);
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        a->chunks = k->next;
+    if (k->next) k->next->prev = k->prev;
+    UNPOISON(k + 1, k->bytes);
+    free(k);
 }
 
 void *xg_alloc(xg_arena *a, size_t n) {
@@ -196,4 +220,16 @@ void xg_vec_grow(xg_arena *a, void **v, uint32_t *cap, uint32_t n, uint32_t want
     if (n) memcpy(fresh, old, n * size);
     memcpy(v, &fresh, sizeof(fresh));
     *cap = (uint32_t)next;
+}
+
+void xg_vec_grow_own(xg_arena *a, void **v, uint32_t *cap, uint32_t n, uint32_t want, size_t size) {
+    void *old;
+    size_t bytes = *cap * size;
+    memcpy(&old, v, sizeof(old));
+    xg_vec_grow(a, v, cap, n, want, size);
+    if (bytes >= BIG_BYTES) free_big(a, old);
+}
+
+void xg_vec_drop_own(xg_arena *a, void *v, uint32_t cap, size_t size) {
+    if (cap * size >= BIG_BYTES) free_big(a, v);
 }

@@ -121,6 +121,16 @@ void xg_vec_grow(xg_arena *a, void **v, uint32_t *cap, uint32_t n, uint32_t want
     ((want) > (vec)->cap                                                                           \
          ? xg_vec_grow((a), (void **)&(vec)->v, &(vec)->cap, (vec)->n, (want), sizeof(*(vec)->v))  \
          : (void)0)
+/* For vectors of millions: the outgrown memory is given back. All of it must be from this arena,
+ * and nobody else may hold it. */
+void xg_vec_grow_own(xg_arena *a, void **v, uint32_t *cap, uint32_t n, uint32_t want, size_t size);
+void xg_vec_drop_own(xg_arena *a, void *v, uint32_t cap, size_t size);
+#define xg_drop_own(a, vec) xg_vec_drop_own((a), (vec)->v, (vec)->cap, sizeof(*(vec)->v))
+#define xg_push_own(a, vec, ...)                                                                   \
+    (((vec)->n < (vec)->cap ? (void)0                                                              \
+                            : xg_vec_grow_own((a), (void **)&(vec)->v, &(vec)->cap, (vec)->n,      \
+                                              (vec)->n + 1, sizeof(*(vec)->v))),                   \
+     (vec)->v[(vec)->n++] = (__VA_ARGS__))
 #define xg_push(a, vec, ...)                                                                       \
     (xg_reserve((a), (vec), (vec)->n + 1), (vec)->v[(vec)->n++] = (__VA_ARGS__))
 

@@ -3,6 +3,7 @@
 #include "base/embed.h"
 #include "base/yaml.h"
 #include "isa/encoding.h"
+#include "isa/tile.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -329,7 +330,7 @@ static void print_machine(const xg_machine *m, bool canonical, xg_buf *b) {
     xg_puts(b, "\n");
     print_record(m, canonical, b);
     xg_puts(b, "tile:\n");
-#define X(name, lo, hi) xg_putf(b, "  %s: %u\n", #name, m->tile.name);
+#define X(name, lo, hi) xg_putf(b, "  %s: %u\n", #name, m->declared.name);
     TILE_ROWS(X)
 #undef X
 }
@@ -378,6 +379,8 @@ static xg_status parse(xg_arena *a, const char *path, bool shipped, const void *
     if (!st) st = take_tile(y, &f.tile, m);
     if (!st) st = take_encoding(a, y, &f, override_path, m);
     if (st) return st;
+    m->declared = m->tile;
+    xg_tile_clip_memories(m);
     xg_buf canonical = {.arena = a};
     print_machine(m, true, &canonical);
     xg_sha256_hex(canonical.p, canonical.n, m->digest);

@@ -52,8 +52,9 @@ typedef struct xg_machine {
     xg_ddr ddr;
     const char *profile; /* name of the requantisation profile, or "custom" */
     xg_rqrec rq;
-    xg_tile_machine tile; /* family tile */
-    char digest[65];      /* SHA-256 of the canonical text of all numbers */
+    xg_tile_machine tile;     /* family tile; memories as far as the encoding's addresses reach */
+    xg_tile_machine declared; /* as the file has it */
+    char digest[65];          /* SHA-256 of the canonical text of all numbers */
 } xg_machine;
 
 /* Reads a machine: a path to a YAML file, or the name of a shipped one ("zu9"). encoding_path

@@ -27,5 +27,8 @@ enum {
 /* The instruction table (isa/tile_desc.c); the family's row points at it. */
 extern const xg_inst_desc xg_tile_inst[XG_T_COUNT];
 extern const xg_family xg_tile_family;
+/* tile_reach.c: no word lies where an address field of the encoding does not reach. */
+struct xg_machine;
+void xg_tile_clip_memories(struct xg_machine *m);
 
 #endif

@@ -101,7 +101,7 @@ static bool place_somehow(xg_core_plan *core, alive *l, uint32_t b, uint32_t siz
 /* What the memory of buffer b has to hold while b lives. */
 static xg_lack lack_of(const xg_core_plan *core, const alive *l, uint32_t b, uint32_t size) {
     const xg_buffer *buf = &core->buffer.v[b];
-    xg_lack lack = {buf->mem, buf->size, size};
+    xg_lack lack = {.mem = buf->mem, .need = buf->size, .have = size};
     for (uint32_t i = 0; i < l->n; i++) {
         const xg_buffer *o = &core->buffer.v[l->v[i]];
         if (o->mem == buf->mem && clash(o, buf, false)) lack.need += o->size;
@@ -145,10 +145,12 @@ static void look_back(xg_arena *a, xg_core_plan *core, uint32_t from, alive *l) 
  * without any. */
 xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
-    alive l = {xg_newn(tmp, uint32_t, core->buffer.n), 0, xg_newn(tmp, span, core->buffer.n)};
+    uint32_t known = from < core->alive_from ? 0 : core->alive_from;
+    uint32_t most = core->alive.n + core->buffer.n - known;
+    alive l = {xg_newn(tmp, uint32_t, most), 0, xg_newn(tmp, span, most)};
     look_back(p->draft, core, from, &l);
-    bool ok = place_all(p->machine, core, from, false, &l, &p->lack) ||
-              place_all(p->machine, core, from, true, &l, &p->lack);
+    bool ok = place_all(p->machine, core, from, false, &l, p->lack) ||
+              place_all(p->machine, core, from, true, &l, p->lack);
     xg_arena_free(tmp);
     return ok ? XG_OK : XG_LIMIT;
 }

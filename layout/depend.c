@@ -36,23 +36,46 @@ typedef struct depend {
     const xg_plan *p;
     const xg_core_plan *core;
     xg_task_order *o;
-    accesses *buffer; /* [buffers], of roots */
-    uint32_t *born;   /* [buffers] first task that touches a root */
-    accesses *page;   /* [2][PAGES]: workspace and outputs, by address / 2^PAGE_SHIFT, wrapping */
-    uint32_t n;       /* tasks */
+    /* Roots that the tasks touch have slots: that of buffer b is b - lo, or one behind those for a
+     * tensor that stays from groups before. */
+    uint32_t lo, nslot;
+    XG_VEC(uint32_t) old;  /* such tensors' buffers, rising */
+    accesses *buffer;      /* [slots], of roots that are alive */
+    XG_VEC(accesses) idle; /* lists of dead ones, to be used again: there are millions of buffers */
+    uint32_t *born, *last; /* [slots] first task that touches a root, XG_NONE; last task */
+    accesses *page; /* [2][PAGES]: workspace and outputs, by address / 2^PAGE_SHIFT, wrapping */
+    uint32_t n;     /* tasks */
     XG_VEC(edge) edge;
     XG_VEC(uint32_t) transfers; /* of maps, since the last SIGNAL */
     uint32_t signal, await;
 } depend;
 
 static void need(depend *d, uint32_t from, uint32_t to) {
-    if (from != XG_NONE && from != to) xg_push(d->tmp, &d->edge, (edge){from, to});
+    if (from != XG_NONE && from != to) xg_push_own(d->tmp, &d->edge, (edge){from, to});
 }
 
 static uint32_t root_of(const xg_core_plan *core, uint32_t b, uint32_t *offset) {
     for (*offset = 0; core->buffer.v[b].parent != XG_NONE; b = core->buffer.v[b].parent)
         *offset += core->buffer.v[b].offset;
     return b;
+}
+
+static uint32_t slot_of(const depend *d, uint32_t b, uint32_t *offset) {
+    uint32_t root = root_of(d->core, b, offset), lo = 0, hi = d->old.n;
+    if (root >= d->lo) return root - d->lo;
+    while (hi - lo > 1) {
+        uint32_t mid = (lo + hi) / 2;
+        if (d->old.v[mid] <= root)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return d->core->buffer.n - d->lo + lo;
+}
+
+static uint32_t buffer_in(const depend *d, uint32_t slot) {
+    uint32_t own = d->core->buffer.n - d->lo;
+    return slot < own ? slot + d->lo : d->old.v[slot - own];
 }
 
 /* In DDR, bytes of a pixel (axis 1) are compared within one tensor's memory only. */
@@ -86,7 +109,7 @@ static void join(depend *d, accesses *all, const access *x) {
 /* s: the part of the buffer in its own coordinates; NULL: all of it. */
 static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool write) {
     if (b == XG_NONE) return;
-    uint32_t offset, root = root_of(d->core, b, &offset), n = d->n;
+    uint32_t offset, root = slot_of(d, b, &offset), n = d->n;
     const xg_buffer *x = &d->core->buffer.v[b];
     access a = {.task = task, .write = write, .hi = {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
     if (s && x->mem == XG_MEM_FM && !x->fold && s->h0 >= x->s.h0 && s->w0 >= x->s.w0 &&
@@ -97,7 +120,8 @@ static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool 
         a.lo[2] = offset + (s->c0 - x->s.c0) / icp;
         a.hi[2] = offset + (uint32_t)xg_ceil_div(s->c1 - x->s.c0, icp);
     }
-    if (!d->buffer[root].n) d->born[root] = task;
+    if (d->born[root] == XG_NONE) d->born[root] = task;
+    if (!d->buffer[root].cap && d->idle.n) d->buffer[root] = d->idle.v[--d->idle.n];
     join(d, &d->buffer[root], &a);
     need(d, xg_order_open(n, root), task);
     need(d, task, xg_order_close(n, root));
@@ -120,6 +144,68 @@ static void touch_operands(depend *d, uint32_t i, const xg_task *t) {
     touch(d, i, t->p, NULL, false);
     touch(d, i, t->psum, NULL, true);
     touch(d, i, t->out, t->kind == XG_TASK_LOADC ? NULL : &t->s, true);
+}
+
+typedef struct operands {
+    uint32_t v[6];
+} operands;
+
+static operands operands_of(const xg_task *t) {
+    return (operands){{t->in, t->in2, t->w, t->p, t->psum, t->out}};
+}
+
+/* Lists of buffers that no later task touches. */
+static void bury(depend *d, uint32_t i, const xg_task *t) {
+    const operands o = operands_of(t);
+    for (size_t k = 0; k < XG_COUNT(o.v); k++) {
+        if (o.v[k] == XG_NONE) continue;
+        uint32_t offset, root = slot_of(d, o.v[k], &offset);
+        if (d->last[root] != i || !d->buffer[root].cap) continue;
+        d->buffer[root].n = 0;
+        xg_push(d->tmp, &d->idle, d->buffer[root]);
+        d->buffer[root].cap = 0;
+    }
+}
+
+static int by_number(const void *a, const void *b) {
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The first root of the tasks' own, and those of tensors that stay. */
+static void find_roots(depend *d, uint32_t first) {
+    uint32_t offset, n = 0;
+    d->lo = d->core->buffer.n;
+    for (uint32_t i = 0; i < 2 * d->n; i++) {
+        const operands o = operands_of(&d->core->task.v[first + i % d->n]);
+        for (size_t k = 0; k < XG_COUNT(o.v); k++) {
+            if (o.v[k] == XG_NONE) continue;
+            uint32_t root = root_of(d->core, o.v[k], &offset);
+            bool old = d->core->buffer.v[root].stays;
+            if (i < d->n && !old && root < d->lo) d->lo = root;
+            if (i >= d->n && old && root < d->lo) xg_push(d->tmp, &d->old, root);
+        }
+    }
+    if (d->old.n) qsort(d->old.v, d->old.n, sizeof *d->old.v, by_number);
+    for (uint32_t i = 0; i < d->old.n; i++)
+        if (!i || d->old.v[i] != d->old.v[i - 1]) d->old.v[n++] = d->old.v[i];
+    d->old.n = n;
+    d->nslot = d->core->buffer.n - d->lo + n;
+}
+
+/* Slots, with the last task of each. */
+static void make_slots(depend *d, uint32_t first) {
+    uint32_t offset;
+    find_roots(d, first);
+    d->buffer = xg_newn(d->tmp, accesses, d->nslot + 1);
+    d->born = xg_newn(d->tmp, uint32_t, d->nslot + 1);
+    d->last = xg_newn(d->tmp, uint32_t, d->nslot + 1);
+    for (uint32_t b = 0; b < d->nslot; b++) d->born[b] = XG_NONE;
+    for (uint32_t i = 0; i < d->n; i++) {
+        const operands o = operands_of(&d->core->task.v[first + i]);
+        for (size_t k = 0; k < XG_COUNT(o.v); k++)
+            if (o.v[k] != XG_NONE) d->last[slot_of(d, o.v[k], &offset)] = i;
+    }
 }
 
 typedef struct birth {
@@ -156,12 +242,12 @@ static void take_words(depend *d, pieces v[2], uint32_t lo, uint32_t hi, uint32_
 static void order_buffers(depend *d) {
     pieces mem[XG_TILE_MEMS][2] = {0};
     uint32_t n = 0;
-    birth *v = xg_newn(d->tmp, birth, d->core->buffer.n + 1);
-    for (uint32_t b = 0; b < d->core->buffer.n; b++)
-        if (d->buffer[b].n) v[n++] = (birth){d->born[b], b};
+    birth *v = xg_newn(d->tmp, birth, d->nslot + 1);
+    for (uint32_t b = 0; b < d->nslot; b++)
+        if (d->born[b] != XG_NONE) v[n++] = (birth){d->born[b], b};
     qsort(v, n, sizeof *v, by_birth);
     for (uint32_t i = 0; i < n; i++) {
-        const xg_buffer *x = &d->core->buffer.v[v[i].buffer];
+        const xg_buffer *x = &d->core->buffer.v[buffer_in(d, v[i].buffer)];
         take_words(d, mem[x->mem], x->addr, x->addr + x->size, v[i].buffer);
     }
 }
@@ -221,7 +307,7 @@ static void barrier(depend *d, uint32_t i, bool signal) {
 
 static void finish(depend *d, xg_arena *a) {
     xg_task_order *o = d->o;
-    o->nnode = xg_order_open(d->n, d->core->buffer.n);
+    o->nnode = xg_order_open(d->n, d->nslot);
     o->first = xg_newn(a, uint32_t, o->nnode + 2);
     o->pending = xg_newn(a, uint32_t, o->nnode + 1);
     o->to = xg_newn(a, uint32_t, d->edge.n + 1);
@@ -242,8 +328,7 @@ void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, 
                 .n = core->task.n - first,
                 .signal = XG_NONE,
                 .await = XG_NONE};
-    d.buffer = xg_newn(tmp, accesses, core->buffer.n + 1);
-    d.born = xg_newn(tmp, uint32_t, core->buffer.n + 1);
+    make_slots(&d, first);
     d.page = xg_newn(tmp, accesses, 2 * PAGES);
     for (uint32_t i = 0; i < d.n; i++) {
         const xg_task *t = &core->task.v[first + i];
@@ -252,6 +337,7 @@ void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, 
             continue;
         }
         touch_operands(&d, i, t);
+        bury(&d, i, t);
         if (t->kind == XG_TASK_LOAD || t->kind == XG_TASK_SAVE) transfer(&d, i, t);
     }
     order_buffers(&d);

@@ -9,6 +9,12 @@
 
 #define SET(in, OP, name, value) ((in).f[XG_F(OP, name)] = (int32_t)(value))
 
+/* Values that the fields of an instruction can hold. */
+typedef struct limits_of {
+    int32_t lo[XG_OPERANDS_MAX], hi[XG_OPERANDS_MAX];
+    uint8_t noperand;
+} limits_of;
+
 typedef struct emitter {
     const xg_plan *p;
     const xg_graph *g;
@@ -20,9 +26,35 @@ typedef struct emitter {
     XG_VEC(xg_inst) inst;
     xg_inst last[XG_T_COUNT];
     bool have[XG_T_COUNT];
+    limits_of limits[XG_T_COUNT];
+    bool narrow; /* an operand did not fit: plan->lack */
 } emitter;
 
+static void set_limits(emitter *e) {
+    for (uint8_t op = 0; op < XG_T_COUNT; op++) {
+        limits_of *l = &e->limits[op];
+        l->noperand = e->m->family->inst[op].noperand;
+        for (uint8_t k = 0; k < l->noperand; k++) {
+            int64_t lo, hi;
+            xg_encoding_range(e->m->encoding, op, k, &lo, &hi);
+            l->lo[k] = (int32_t)xg_clamp(lo, INT32_MIN, INT32_MAX);
+            l->hi[k] = (int32_t)xg_clamp(hi, INT32_MIN, INT32_MAX);
+        }
+    }
+}
+
+static void check_fields(emitter *e, const xg_inst *in) {
+    const limits_of *l = &e->limits[in->op];
+    for (uint8_t k = 0; k < l->noperand; k++) {
+        if (in->f[k] >= l->lo[k] && in->f[k] <= l->hi[k]) continue;
+        *e->p->lack = (xg_lack){.field = true, .op = in->op, .operand = k, .value = in->f[k]};
+        e->narrow = true;
+        return;
+    }
+}
+
 static void put(emitter *e, xg_inst in) {
+    check_fields(e, &in);
     xg_push(e->arena, &e->inst, in);
 }
 
@@ -42,10 +74,8 @@ static uint32_t view_addr(const emitter *e, const xg_buffer *b, uint32_t w, uint
     return b->addr + (w - b->s.w0) * b->pix + (c - b->s.c0) / e->m->tile.icp;
 }
 
-static uint32_t field_max(const emitter *e, uint8_t op, uint8_t operand) {
-    int64_t lo, hi;
-    xg_encoding_range(e->m->encoding, op, operand, &lo, &hi);
-    return (uint32_t)xg_min(hi, INT32_MAX);
+static uint32_t field_max(const emitter *e, uint8_t op, int operand) {
+    return (uint32_t)xg_max(e->limits[op].hi[operand], 1);
 }
 
 /* ---- transfers
@@ -54,6 +84,8 @@ static uint32_t field_max(const emitter *e, uint8_t op, uint8_t operand) {
 static void put_transfer(emitter *e, bool load, const xg_place *pl, const xg_buffer *b,
                          const xg_slice *s) {
     uint32_t rows = s->h1 - s->h0, cols = s->w1 - s->w0, ch = s->c1 - s->c0;
+    int ddr_row = load ? XG_F(LOAD, ddr_row) : XG_F(SAVE, ddr_row);
+    int ddr_pix = load ? XG_F(LOAD, ddr_pix) : XG_F(SAVE, ddr_pix);
     xg_inst in = {.op = load ? XG_T_LOAD : XG_T_SAVE};
 #define BOTH(name, value)                                                                          \
     do {                                                                                           \
@@ -67,8 +99,9 @@ static void put_transfer(emitter *e, bool load, const xg_place *pl, const xg_buf
     BOTH(rows, rows);
     BOTH(cols, cols);
     BOTH(ch, ch);
-    BOTH(ddr_pix, cols == 1 ? ch : pl->pix_step);
-    BOTH(ddr_row, rows == 1 ? cols * (cols == 1 ? ch : pl->pix_step) : pl->row_step);
+    uint32_t pix = cols == 1 ? (uint32_t)xg_min(ch, field_max(e, in.op, ddr_pix)) : pl->pix_step;
+    BOTH(ddr_pix, pix);
+    BOTH(ddr_row, rows == 1 ? xg_min(cols * pix, field_max(e, in.op, ddr_row)) : pl->row_step);
     BOTH(addr, view_addr(e, b, s->w0, s->c0));
     BOTH(row0, s->h0 - b->s.h0);
     BOTH(il, b->il);
@@ -87,6 +120,9 @@ static void transfer(emitter *e, bool load, const xg_place *pl, const xg_buffer 
     uint32_t rows = field_max(e, op, load ? XG_F(LOAD, rows) : XG_F(SAVE, rows));
     uint32_t cols = field_max(e, op, load ? XG_F(LOAD, cols) : XG_F(SAVE, cols));
     uint32_t ch = field_max(e, op, load ? XG_F(LOAD, ch) : XG_F(SAVE, ch));
+    /* one row or pixel names no step */
+    if (pl->row_step > field_max(e, op, load ? XG_F(LOAD, ddr_row) : XG_F(SAVE, ddr_row))) rows = 1;
+    if (pl->pix_step > field_max(e, op, load ? XG_F(LOAD, ddr_pix) : XG_F(SAVE, ddr_pix))) cols = 1;
     if (ch > e->m->tile.icp) ch = ch / e->m->tile.icp * e->m->tile.icp;
     for (uint32_t h = s->h0; h < s->h1; h += rows)
         for (uint32_t w = s->w0; w < s->w1; w += cols)
@@ -112,7 +148,9 @@ static void folded_load(emitter *e, const xg_task *t) {
     xg_dims4(xg_tensorp(e->g, t->tensor), d);
     xg_slice from = {t->s.n,         t->s.h0, t->s.h1,       (uint32_t)xg_max(start, 0),
                      (uint32_t)d[2], 0,       (uint32_t)d[3]};
+    bool narrow = e->narrow;
     put_transfer(e, true, &e->p->place[t->tensor].place, b, &t->s);
+    e->narrow = narrow; /* judged below */
     xg_inst *in = &e->inst.v[e->inst.n - 1];
     SET(*in, LOAD, ddr, xg_place_address(&e->p->place[t->tensor].place, &from));
     SET(*in, LOAD, ch, d[3]);
@@ -123,6 +161,7 @@ static void folded_load(emitter *e, const xg_task *t) {
     SET(*in, LOAD, fold_pad, xg_max(-start, 0));
     SET(*in, LOAD, fold_in, d[2] - from.w0);
     SET(*in, LOAD, fill, xg_tensorp(e->g, t->tensor)->quant->zp[0]);
+    check_fields(e, in);
 }
 
 static void load_piece(emitter *e, const xg_task *t) {
@@ -605,8 +644,10 @@ xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t fir
     emitter *e = xg_new(a, emitter);
     xg_regs *regs = xg_new(a, xg_regs);
     *e = (emitter){.p = p, .g = p->graph, .m = p->machine, .arena = a, .core = core};
+    set_limits(e);
     for (uint32_t i = first; i < core->task.n; i++) {
         xg_status st = emit_task(e, &core->task.v[i]);
+        if (e->narrow) return XG_LIMIT;
         if (st != XG_OK) return st;
         cost[i - first] = cost_of(e, regs, &core->task.v[i]);
         e->inst.n = 0;
@@ -625,10 +666,17 @@ xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t
                               .prog = prog,
                               .segment = segment,
                               .core_idx = core};
+    set_limits(counter);
+    memcpy(e->limits, counter->limits, sizeof e->limits);
     uint32_t ninst = 1, nrow = 0;
     for (uint32_t i = 0; i < e->core->task.n; i++) { /* how many: there may be millions */
-        xg_status st = emit_task(counter, &e->core->task.v[i]);
+        const xg_task *t = &e->core->task.v[i];
+        xg_status st = emit_task(counter, t);
         if (st != XG_OK) return st;
+        if (counter->narrow)
+            return xg_too_narrow(p, t->node != XG_NONE     ? xg_nodep(p->graph, t->node)->name
+                                    : t->tensor != XG_NONE ? xg_tensorp(p->graph, t->tensor)->name
+                                                           : "plan");
         ninst += counter->inst.n;
         nrow += mapped(e, &e->core->task.v[i]);
         counter->inst.n = 0;

@@ -37,7 +37,6 @@ static uint32_t cut_rows(const xg_machine *m) {
 static void cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
     uint32_t rows = cut_rows(p->machine), n = core->task.n;
     xg_core_plan cut = {.task = {0}};
-    xg_reserve(p->draft, &cut.task, n + n / 2 + 1);
     for (uint32_t i = 0; i < n; i++) {
         xg_task t = core->task.v[i];
         uint32_t end = t.s.h1;
@@ -45,10 +44,11 @@ static void cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *
             for (; end - t.s.h0 > rows; t.s.h0 += rows) {
                 xg_task part = t;
                 part.s.h1 = t.s.h0 + rows;
-                xg_push(p->draft, &cut.task, part);
+                xg_push_own(p->draft, &cut.task, part);
             }
-        xg_push(p->draft, &cut.task, t);
+        xg_push_own(p->draft, &cut.task, t);
     }
+    xg_drop_own(p->draft, &core->task);
     memcpy(&core->task, &cut.task, sizeof cut.task);
 }
 
@@ -182,10 +182,12 @@ static uint32_t *best_order(xg_arena *tmp, const xg_plan *p, const xg_core_plan 
 }
 
 static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
-    xg_task_cost *cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
-    xg_status st = xg_task_costs(p, core, 0, tmp, cost);
+    xg_arena *whole = xg_arena_new(xg_arena_ctx(tmp));
+    xg_task_cost *cost = xg_newn(whole, xg_task_cost, core->task.n + 1);
+    xg_status st = xg_task_costs(p, core, 0, whole, cost);
+    if (st == XG_OK) cut_tasks(p, core, cost);
+    xg_arena_free(whole);
     if (st != XG_OK) return st;
-    cut_tasks(p, core, cost);
     uint32_t n = core->task.n;
     cost = xg_newn(tmp, xg_task_cost, n + 1);
     st = xg_task_costs(p, core, 0, tmp, cost);
@@ -194,6 +196,7 @@ static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp)
     if (!order) return XG_INTERNAL;
     xg_task *task = xg_newn(p->arena, xg_task, n + 1);
     for (uint32_t k = 0; k < n; k++) task[k] = core->task.v[order[k]];
+    xg_drop_own(p->draft, &core->task);
     core->task.v = task;
     core->task.cap = n + 1;
     if (core->buffer.n)

@@ -1,7 +1,7 @@
 /* Order of the tasks of one core: who must come after whom, and the order in which the engines
  * would take them.
  *
- * Nodes of the graph: tasks [0, n), then for each buffer b of the core one node that comes before
+ * Nodes of the graph: tasks [0, n), then for each buffer that they touch one node that comes before
  * all its tasks and one that comes after them. Parts of a buffer count as the buffer.
  */
 #ifndef XG_ORDER_H
@@ -32,6 +32,7 @@ typedef struct xg_task_cost {
     uint8_t engine;
     bool signal; /* is a SIGNAL */
 } xg_task_cost;
+/* LIMIT (no diagnostic; the plan's lack says which) when an operand does not fit its field. */
 XG_MUST_USE xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t first,
                                     xg_arena *a, xg_task_cost *cost);
 /* depend.c. The tasks from number `first` on (numbered from 0 here); in their present order they

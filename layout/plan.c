@@ -3,6 +3,7 @@
 #include "layout/plan_types.h"
 
 #include "fusion/choose.h"
+#include "isa/encoding.h"
 #include "isa/tile.h"
 #include "layout/clock.h"
 
@@ -38,6 +39,13 @@ static xg_selection *copy_selection(xg_arena *a, const xg_selection *s) {
     return c;
 }
 
+/* The field that is too narrow counts columns. */
+static bool too_wide(const xg_plan *p) {
+    const xg_lack *l = p->lack;
+    return l->field &&
+           strstr(p->machine->family->inst[l->op].operand[l->operand].name, "cols") != NULL;
+}
+
 /* Smaller tiles: the dimension that is furthest from its least size is halved. False when nothing
  * is left. */
 static bool shrink(const maker *mk, xg_group *g) {
@@ -48,7 +56,11 @@ static bool shrink(const maker *mk, xg_group *g) {
     uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
     uint32_t h = s->tile_h ? s->tile_h : (uint32_t)d[1], w = s->tile_w ? s->tile_w : (uint32_t)d[2];
     uint32_t c = s->tile_oc ? s->tile_oc : (uint32_t)d[3];
-    if (s->weights_resident)
+    if (mk->p->lack->field && s->fold)
+        s->fold = false;
+    else if (too_wide(mk->p) && w > 1)
+        s->tile_w = (w + 1) / 2;
+    else if (s->weights_resident)
         s->weights_resident = false;
     else if (h > m->tile.pp)
         s->tile_h = (h / 2 + m->tile.pp - 1) / m->tile.pp * m->tile.pp;
@@ -144,7 +156,7 @@ static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
                          .psum = XG_NONE,
                          .i0 = mk->signals,
                          .piece = XG_NONE};
-            xg_push(mk->p->draft, &b->core->task, t);
+            xg_push_own(mk->p->draft, &b->core->task, t);
         }
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
@@ -171,7 +183,7 @@ static void signal_all(maker *mk, uint32_t gi) {
                      .out = XG_NONE,
                      .psum = XG_NONE,
                      .piece = XG_NONE};
-        xg_push(mk->p->draft, &core->task, t);
+        xg_push_own(mk->p->draft, &core->task, t);
     }
     mk->signals++;
     mk->apart_since = false;
@@ -278,23 +290,44 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
     return try_group(mk, gi, &span);
 }
 
+/* The error of a LIMIT that xg_task_costs() or xg_emit_core() found. */
+xg_status xg_too_narrow(const xg_plan *p, const char *node) {
+    const xg_lack *l = p->lack;
+    const xg_inst_desc *d = &p->machine->family->inst[l->op];
+    int64_t lo, hi;
+    xg_encoding_range(p->machine->encoding, l->op, l->operand, &lo, &hi);
+    return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, node,
+                    "its smallest tile wants %s of instruction %s to be %lld; the encoding's field "
+                    "holds %lld to %lld",
+                    d->operand[l->operand].name, d->mnemonic, (long long)l->value, (long long)lo,
+                    (long long)hi);
+}
+
 static xg_status too_small(const xg_plan *p, const char *node) {
     xg_mem_desc d;
-    xg_lack lack = p->lack;
+    xg_lack lack = *p->lack;
+    if (lack.field) return xg_too_narrow(p, node);
     p->machine->family->mem_desc(p->machine, lack.mem, &d);
     const char *unit = lack.mem == XG_MEM_PARAM ? "bytes" : "words";
+    const xg_tile_machine *t = &p->machine->declared;
+    const char *reach = lack.have < (lack.mem == XG_MEM_FM  ? t->fm_depth
+                                     : lack.mem == XG_MEM_W ? t->w_depth
+                                                            : t->param_bytes)
+                            ? " (as far as the encoding's addresses reach)"
+                            : "";
     xg_ctx *c = xg_arena_ctx(p->arena);
     if (lack.need <= lack.have)
         return xg_error(c, XG_LIMIT, node,
-                        "not even its smallest tile fits machine %s: the %s memory (%llu %s) could "
-                        "hold its %llu, but not in one piece each",
-                        p->machine->name, d.name, (unsigned long long)lack.have, unit,
+                        "not even its smallest tile fits machine %s: the %s memory (%llu %s%s) "
+                        "could hold its %llu, but not in one piece each",
+                        p->machine->name, d.name, (unsigned long long)lack.have, unit, reach,
                         (unsigned long long)lack.need);
     return xg_error(c, XG_LIMIT, node,
                     "not even its smallest tile fits machine %s: the %s memory would have to hold "
-                    "%llu %s at once and has %llu, %llu too few",
+                    "%llu %s at once and has %llu%s, %llu too few",
                     p->machine->name, d.name, (unsigned long long)lack.need, unit,
-                    (unsigned long long)lack.have, (unsigned long long)(lack.need - lack.have));
+                    (unsigned long long)lack.have, reach,
+                    (unsigned long long)(lack.need - lack.have));
 }
 
 static xg_status add_group(maker *mk, uint32_t gi) {
@@ -483,7 +516,8 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
     for (;;) {
         xg_plan *p = xg_new(a, xg_plan);
         xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
-        *p = (xg_plan){.arena = a, .graph = s->graph, .machine = m, .sel = mine};
+        *p = (xg_plan){
+            .arena = a, .graph = s->graph, .machine = m, .sel = mine, .lack = xg_new(a, xg_lack)};
         p->draft = xg_arena_new(xg_arena_ctx(a));
         uint32_t victim, apart;
         xg_status st = make_once(p, refine, &victim, &apart);

@@ -351,7 +351,7 @@ xg_status xg_plan_parse(xg_arena *a, const xg_graph *g, const xg_machine *m, con
     xg_status st = xg_selection_parse(a, g, path, text, (size_t)(body - text), sel);
     if (st == XG_OK) st = xg_selection_check(a, sel, m);
     if (st != XG_OK) return st;
-    *p = (xg_plan){.arena = a, .graph = g, .machine = m, .sel = sel};
+    *p = (xg_plan){.arena = a, .graph = g, .machine = m, .sel = sel, .lack = xg_new(a, xg_lack)};
     p->place = xg_newn(a, xg_place_row, g->tensor.n + 1);
     parser ps = {.p = p, .nodes = {.arena = a}, .tensors = {.arena = a}};
     for (uint32_t i = 0; i < g->node.n; i++) xg_map_set(&ps.nodes, xg_nodep(g, i)->name, i);

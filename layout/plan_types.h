@@ -102,11 +102,13 @@ typedef struct xg_plan_step {
 } xg_plan_step;
 
 /* Why a group did not fit: what one memory has to hold at one time, in its words (parameters:
- * bytes).
- */
+ * bytes); or an instruction's operand that the encoding cannot hold. */
 typedef struct xg_lack {
     uint8_t mem;
     uint64_t need, have;
+    bool field; /* an operand does not fit its field instead */
+    uint8_t op, operand;
+    int64_t value;
 } xg_lack;
 
 struct xg_plan {
@@ -120,7 +122,7 @@ struct xg_plan {
     XG_VEC(xg_piece) piece;
     XG_VEC(xg_seg_plan) segment;
     XG_VEC(xg_plan_step) step;
-    xg_lack lack; /* of the last failure of xg_alloc_buffers() */
+    xg_lack *lack; /* of the last LIMIT of xg_alloc_buffers() or xg_task_costs() */
 };
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
@@ -181,6 +183,8 @@ XG_MUST_USE xg_status xg_node_table(const xg_plan *p, uint32_t node, uint32_t op
 XG_MUST_USE xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t core,
                                    xg_program *prog, xg_stream *out);
 
+/* plan.c: the error when an operand does not fit its field. */
+XG_MUST_USE xg_status xg_too_narrow(const xg_plan *p, const char *node);
 /* plan_check.c: why a piece or task of a plan read from a file cannot be, or NULL. */
 const char *xg_piece_refuses(const xg_plan *p, const xg_piece *c);
 const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg_task *t);

@@ -64,7 +64,7 @@ static uint32_t add_task(gen *g, xg_task t) {
     t.tile = g->b->tile;
     const uint32_t used[] = {t.in, t.in2, t.w, t.p, t.out, t.psum};
     for (uint32_t i = 0; i < XG_COUNT(used); i++) touch(g, used[i], at, t.stage);
-    xg_push(g->plan->draft, &core->task, t);
+    xg_push_own(g->plan->draft, &core->task, t);
     return at;
 }
 
@@ -87,7 +87,7 @@ static uint32_t add_buffer(gen *g, xg_buffer b, uint32_t stage) {
     b.parent = XG_NONE;
     b.first = b.last = core->task.n;
     b.soft_first = b.soft_last = stage;
-    xg_push(g->plan->draft, &core->buffer, b);
+    xg_push_own(g->plan->draft, &core->buffer, b);
     return core->buffer.n - 1;
 }
 

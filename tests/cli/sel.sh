@@ -75,3 +75,18 @@ says err "bad.sel:5: group 3 runs before node 'res1.conv' that it reads from"
 run 1 compile "$model" -m edge --sel missing.sel -o bad.xgb
 one_line_error
 exit 0
+
+# Groups that cores share by images, by rows and by channels, in any mixture, more images than cores.
+batch() { run "$1" "$2" "$source_dir/examples/digits/digits.onnx" -m zu9 --batch 8 \
+    --calib "$source_dir/examples/digits/calibration_images.npy" "${@:3}"; }
+batch 0 compile --strategy layer -o batch.xgb --emit-sel batch.sel
+for first in 0 1 2; do
+    awk -v n=$first '/ accel / && / batched=1/ && n++ % 3 == 0 {
+            sub(/split=[a-z]+/, n % 2 ? "split=rows" : "split=channels")
+            sub(/ batched=1/, "")
+        }
+        { print }' batch.sel >mixed.sel
+    grep -q 'split=channels' mixed.sel || fail "no mixture"
+    batch 0 check --sel mixed.sel --functional
+    says out "EQUAL"
+done
