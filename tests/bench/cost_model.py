@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Predicted over simulated cycles, for each model and machine, and the groups that are foreseen worst.
 
-    tests/bench/cost_model.py XGC [--models DIR] [--only TEXT,TEXT] [--machines M,M] [--strategy NAME] [--worst N] [--csv]
+    tests/bench/cost_model.py XGC [--models DIR] [--only TEXT,TEXT] [--machines M,M:BATCH] [--strategy NAME] [--worst N] [--csv]
 
 XGC is the command; DIR (default $XGC_MODELS, else ../shared/models beside the sources) has a folder a model. A group is compared by
 the cycles that are booked to it: those in which it computes, shared with what computes beside it, and those in which it is waited for
@@ -24,24 +24,25 @@ def arguments():
     p.add_argument("xgc")
     p.add_argument("--models", default=os.environ.get("XGC_MODELS", os.path.join(here, "../../../shared/models")))
     p.add_argument("--only", default=",".join(NAMES))
-    p.add_argument("--machines", default="kv260,zu9,zu2,edge")
+    p.add_argument("--machines", default="kv260,zu9:3,zu9:1,zu2,edge", help="MACHINE or MACHINE:BATCH")
     p.add_argument("--strategy", default="ilp")
     p.add_argument("--worst", type=int, default=2)
     p.add_argument("--csv", action="store_true", help="rows for results.csv")
     return p.parse_args()
 
 
-def report(o, name, machine):
+def report(o, name, target):
+    machine, _, batch = target.partition(":")
     folder = os.path.join(o.models, name)
     files = sorted(f for f in os.listdir(folder) if f.endswith((".onnx", ".xg")))
     command = [o.xgc, "report", os.path.join(folder, files[0]), "-m", machine, "--strategy", o.strategy, "--json"]
     if name.startswith("light_"):
         command += ["--calib", "random", "--random-weights"]
-    if machine in ("zu9", "zcu102"):
-        command += ["--batch", "3"]
+    if batch:
+        command += ["--batch", batch]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        print(f"{name} {machine}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
+        print(f"{name} {target}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
         return None
     return json.loads(done.stdout)
 
@@ -56,7 +57,7 @@ def judge(o, name, machine, r):
         print(f'"{name}, predicted over simulated",{machine},{o.strategy},{ratio:.4f},ratio,'
               f'tests/bench/cost_model.py; {good} of {len(judged)} groups of 1 % and more within 10 %')
     else:
-        print(f"{name:24} {machine:7} simulated {r['cycles']:>11,} predicted {r['predicted_cycles']:>11,} "
+        print(f"{name:24} {machine:6} simulated {r['cycles']:>11,} predicted {r['predicted_cycles']:>11,} "
               f"{100 * (ratio - 1):+6.2f} %   groups within 10 %: {good} of {len(judged)}", flush=True)
         for x, g in off[:o.worst]:
             print(f"    {100 * x:5.1f} %  {g['cycles']:>9,} -> {g['predicted_cycles']:>9,}  {g['op']}  {g['node'][:50]}")
