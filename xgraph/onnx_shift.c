@@ -50,8 +50,11 @@ static xg_status channel_constant(xg_onnx *x, uint32_t i, double more, uint32_t 
     }
     uint8_t rank = t->rank;
     memcpy(dim, t->dim, sizeof dim);
-    if (rank == 1 && n > 1 && v->rank > 2 && v->dim[1] == n) /* one for each channel */
+    bool list = rank == 1 && v->rank > 2, maps = rank == v->rank && dim[0] == n && v->dim[0] != n;
+    if ((list || maps) && n > 1 && v->dim[1] == n) { /* one for each channel */
+        dim[0] = n;
         for (rank = 1; rank < v->rank - 1;) dim[rank++] = 1;
+    }
     *out = xg_graph_add_const(x->g, t->name, XG_I64, rank, dim, data, NULL);
     return XG_OK;
 }

@@ -331,13 +331,46 @@ static bool find_source(xg_rw *r, uint32_t node, uint32_t tensor, int64_t channe
     return s->in != XG_NONE;
 }
 
+/* Weights of -128 under a negative factor as the sum of two, for an input that stands twice among
+ * the channels: [O,kh,kw,2 I]. */
+static const xg_tensor *in_two(xg_rw *r, const xg_tensor *w, const double *s) {
+    int64_t each = w->dim[3], taps = xg_tensor_elems(w) / each, row = taps / w->dim[0];
+    float *data = xg_newn(r->tmp, float, (size_t)(2 * each * taps));
+    for (int64_t i = 0; i < taps; i++)
+        for (int64_t c = 0; c < each; c++) {
+            float v = ((const float *)w->data)[i * each + c];
+            bool beyond = v == -128 && s[i / row] < 0;
+            data[2 * i * each + c] = beyond ? -127 : v;
+            data[(2 * i + 1) * each + c] = beyond ? -1 : 0;
+        }
+    xg_tensor *t = xg_memdup(r->tmp, w, sizeof *w);
+    t->dim[3] = 2 * each;
+    t->data = data;
+    return t;
+}
+
+/* The weights of the source under the chain's factors; *in becomes what they are for. */
+static uint32_t scaled_weights(xg_rw *r, const layer_source *s, const chain *k, bool dense,
+                               uint32_t *in) {
+    uint32_t w = weights(r, s->like, s->w, k->s), twice[2] = {*in, *in};
+    if (w != XG_NONE || !dense || s->w->dtype != XG_F32 || !s->w->data) return w;
+    w = weights(r, s->like, in_two(r, s->w, k->s), k->s);
+    if (w == XG_NONE) return w;
+    uint32_t n = xg_rw_add(r, XG_OP_Concat, s->like, twice, 2);
+    xg_set_ai(xg_nodep(r->g, n), XG_ATTR_axis, 3);
+    if (!xg_rw_infer(r, n)) return XG_NONE;
+    *in = xg_rw_out(r, n);
+    return w;
+}
+
 /* The Conv of the source with the chain's factors in its weights and bias; its result, or XG_NONE.
  */
 static uint32_t scaled_conv(xg_rw *r, const layer_source *s, const chain *k, int64_t channels) {
     const char *name = xg_nodep(r->g, s->like)->name;
     bool is_conv = xg_nodep(r->g, s->like)->op == XG_OP_Conv;
     uint32_t in[3] = {s->in, XG_NONE, XG_NONE};
-    in[1] = weights(r, s->like, s->w, k->s);
+    bool dense = is_conv && xg_ai(xg_nodep(r->g, s->like), XG_ATTR_group) == 1;
+    in[1] = scaled_weights(r, s, k, dense, &in[0]);
     if (in[1] != XG_NONE) in[2] = bias(r, name, is_conv ? s->b : NULL, k, channels);
     if (in[2] == XG_NONE) {
         xg_rw_log(
