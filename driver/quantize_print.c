@@ -174,6 +174,14 @@ static void json_rows(const quantize_result *r, xg_json *j) {
     xg_json_close(j, ']');
 }
 
+static void json_widened(const quantize_result *r, xg_json *j) {
+    if (!r->nwidened) return;
+    xg_json_key(j, "widened");
+    xg_json_open(j, '[');
+    for (uint32_t i = 0; i < r->nwidened; i++) xg_json_str(j, r->widened[i]);
+    xg_json_close(j, ']');
+}
+
 static void json(const quantize_result *r, xg_buf *out) {
     xg_json j;
     xg_json_init(&j, out);
@@ -189,6 +197,7 @@ static void json(const quantize_result *r, xg_buf *out) {
     const xg_quant_row *w = worst(&r->report);
     xg_json_kbool(&j, "low", any_output_is_low(&r->report) || (w && w->own_db < LOW_DB));
     if (w) xg_json_kstr(&j, "loses_most", w->node);
+    json_widened(r, &j);
     if (r->images) {
         xg_json_kint(&j, "images", (int64_t)r->images);
         xg_json_kint(&j, "right_before", (int64_t)r->right_before);

@@ -177,6 +177,7 @@ static xg_status add_own(work *w, uint32_t node, const xg_values *before, xg_val
     return st;
 }
 
+/* Nodes that only move or pick elements lose nothing themselves. */
 static xg_status add_set(work *w, const xg_samples *s, uint64_t set, xg_arena *scratch) {
     xg_values a, b, own;
     xg_values_init(&a, w->before, scratch);

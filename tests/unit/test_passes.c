@@ -2,6 +2,7 @@
  * integer. */
 #include "xgraph/import.h"
 
+#include "float_net.h"
 #include "xg_test.h"
 
 #include <math.h>
@@ -323,6 +324,49 @@ static void a_square_is_a_product(void **state) {
     assert_int_equal(g->node.v[0].in[0], g->node.v[0].in[1]);
 }
 
+static uint32_t list_node(maker *m, xg_op op, uint32_t x, xg_attr_id id, const int64_t *v,
+                          uint32_t n) {
+    uint32_t y = add(m, op, xg_ops[op].name, x, XG_NONE);
+    xg_set_ais(m->g, node_of(m, y), id, v, n);
+    return y;
+}
+
+/* A transposed convolution is a Conv whose channels become pixels; a BatchNorm behind it goes into
+ * the Conv all the same. */
+static void a_scale_behind_a_transposed_convolution_folds(void **state) {
+    xg_test *t = *state;
+    maker m = {t->a, xg_graph_new(t->a, "deconv"), 21};
+    uint32_t x = float_input(&m, "x", 3, 5, 4), y = conv(&m, "c", x, 4, 12, 1, 0.5f);
+    y = list_node(&m, XG_OP_Reshape, y, XG_ATTR_shape, (int64_t[]){1, 3, 5, 2, 2, 3}, 6);
+    y = list_node(&m, XG_OP_Transpose, y, XG_ATTR_perm, (int64_t[]){0, 1, 3, 2, 4, 5}, 6);
+    y = list_node(&m, XG_OP_Reshape, y, XG_ATTR_shape, (int64_t[]){1, 6, 10, 3}, 4);
+    const int64_t three = 3;
+    const float variance[] = {0.5f, 1, 4};
+    uint32_t in[5] = {y};
+    for (int k = 1; k < 5; k++)
+        in[k] = xg_graph_add_const(m.g, xg_strf(t->a, "bn%d", k), XG_F32, 1, &three,
+                                   k == 4 ? variance : floats(&m, 3, 2), NULL);
+    uint32_t bn = xg_graph_add_node(m.g, XG_OP_BatchNorm, "bn", in, 5, 1);
+    y = clip(&m, "relu", xg_nodep(m.g, bn)->out[0], 0, INFINITY);
+    xg_tensor_rename(m.g, y, "y");
+    xg_graph_add_output(m.g, y);
+    assert_ok(t->c, xg_graph_infer(t->c, m.g));
+    xg_graph *g = m.g;
+    assert_ok(t->c, xg_canonicalise(t->a, &g, NULL, NULL));
+    assert_int_equal(count_op(g, XG_OP_Conv), 1);
+    assert_int_equal(count_op(g, XG_OP_BatchNorm), 0);
+    xg_values before, after;
+    xg_values_init(&before, m.g, t->a);
+    xg_values_init(&after, g, t->a);
+    assert_ok(t->c, xg_values_fill(t->c, &before, "random", 5));
+    copy_inputs(&after, &before);
+    assert_ok(t->c, xg_interp_run(t->c, &before, NULL));
+    assert_ok(t->c, xg_interp_run(t->c, &after, NULL));
+    uint32_t a = m.g->output.v[0], b = g->output.v[0];
+    assert_true(outputs_vary(m.g, &before));
+    assert_true(largest(xg_tensorp(m.g, a), before.v[a], after.v[b]) < 1e-5);
+}
+
 /* silu(x) at scale 0.1, zero point 5, then hard-swish of its rounding: one table, computed here in
  * another way. */
 static void tables_hold_the_functions(void **state) {
@@ -459,6 +503,7 @@ int main(void) {
         TEST(spelling_does_not_matter),
         TEST(a_qdq_net_in_detail),
         TEST(a_square_is_a_product),
+        TEST(a_scale_behind_a_transposed_convolution_folds),
         TEST(activations_become_bounds),
         TEST(a_shuffle_net_in_detail),
         TEST(tables_hold_the_functions),
