@@ -19,14 +19,14 @@ typedef struct maker {
     xg_plan *p;
     xg_task_builder *builder; /* [cores] of the running segment */
     mark *mark;
-    uint32_t signals; /* SIGNALs of each core in this segment */
-    bool refine;      /* strategies may be bettered, in the first round */
-    bool trial;       /* a neighbour is being tried */
-    uint32_t round;   /* of images */
-    bool apart_since; /* cores have worked on their own images since the last of them */
-    uint32_t victim;  /* XG_NONE, or the tensor that had better not stay on chip */
-    uint32_t apart;   /* XG_NONE, or the group whose nodes had better run alone */
-    xg_map known;     /* groups that were refined, by kind (see kind_of): number in `refined` */
+    uint32_t signals;       /* SIGNALs of each core in this segment */
+    bool refine;            /* strategies may be bettered, in the first round */
+    bool trial;             /* a neighbour is being tried */
+    uint32_t round;         /* of images */
+    bool apart_since;       /* cores have worked on their own images since the last of them */
+    uint32_t victim;        /* XG_NONE, or the tensor that had better not stay on chip */
+    XG_VEC(uint32_t) apart; /* groups whose nodes had better run alone: all are found in one go */
+    xg_map known; /* groups that were refined, by kind (see kind_of): number in `refined` */
     XG_VEC(xg_strategy) refined;
 } maker;
 
@@ -346,8 +346,11 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         g->settled = false;
         if (shrink(mk, g)) continue;
         mk->victim = largest_staying(mk);
-        mk->apart = mk->victim == XG_NONE && g->nnode > 1 ? gi : XG_NONE;
-        if (mk->victim != XG_NONE || mk->apart != XG_NONE) return XG_LIMIT;
+        if (mk->victim != XG_NONE) return XG_LIMIT;
+        if (g->nnode > 1) {
+            xg_push(p->draft, &mk->apart, gi);
+            return XG_OK;
+        }
         return too_small(p, xg_nodep(p->graph, g->node[0])->name);
     }
     bool again = mk->round && g->strategy.split == XG_SPLIT_IMAGE; /* as in the first round */
@@ -424,10 +427,9 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last, const uin
 }
 
 /* One attempt with the selection as it is. */
-static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *apart) {
+static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, bool *apart) {
     const xg_selection *s = p->sel;
     xg_status st = xg_place_tensors(p);
-    *apart = XG_NONE;
     *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
     if (*victim != XG_NONE) return XG_LIMIT;
     maker mk = {.p = p,
@@ -436,7 +438,7 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
                 .known = {.arena = p->arena},
                 .victim = XG_NONE,
-                .apart = XG_NONE};
+                .apart = {0}};
     const uint32_t *run = xg_selection_runs(s, p->arena),
                    *stretch = xg_selection_stretches(s, p->arena);
     for (uint32_t i = 0; i < s->group.n && st == XG_OK;) {
@@ -451,8 +453,8 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, uint32_t *
         i = end;
     }
     *victim = mk.victim;
-    *apart = mk.apart;
-    return st;
+    for (uint32_t i = 0; i < mk.apart.n; i++) apart[mk.apart.v[i]] = true;
+    return st == XG_OK && mk.apart.n ? XG_LIMIT : st;
 }
 
 /* The tensor, and what lies in it, goes to DDR. */
@@ -519,17 +521,18 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
         *p = (xg_plan){
             .arena = a, .graph = s->graph, .machine = m, .sel = mine, .lack = xg_new(a, xg_lack)};
         p->draft = xg_arena_new(xg_arena_ctx(a));
-        uint32_t victim, apart;
-        xg_status st = make_once(p, refine, &victim, &apart);
+        uint32_t victim, n = mine->group.n;
+        bool *apart = xg_newn(a, bool, n + 1), any = false;
+        xg_status st = make_once(p, refine, &victim, apart);
         *out = p;
         if (st == XG_OK) st = xg_order_tasks(p);
         xg_arena_free(p->draft);
         p->draft = NULL;
-        if (st != XG_LIMIT || (victim == XG_NONE && apart == XG_NONE)) return st;
-        if (apart != XG_NONE) {
-            take_apart(p, sel, apart);
-            continue;
-        }
+        for (uint32_t i = 0; i < n; i++) any |= apart[i];
+        if (st != XG_LIMIT || (victim == XG_NONE && !any)) return st;
+        for (uint32_t i = n; i-- > 0;) /* from the last: the numbers before it hold */
+            if (apart[i]) take_apart(p, sel, i);
+        if (any) continue;
         evict(sel, s->graph, parent, victim);
         adapt(p, sel, victim);
     }
