@@ -17,7 +17,7 @@ typedef struct xg_chooser {
     xg_buf *lp;           /* not NULL: gets the 0-1 program */
     bool (*admit)(void *arg, const uint32_t *node, uint32_t n); /* see xg_select_options */
     void *admit_arg;
-    bool image_by_image; /* see xg_select_options */
+    bool image_by_image, nothing_kept; /* see xg_select_options */
 } xg_chooser;
 
 void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,

@@ -8,8 +8,11 @@ enum { LOCALS = 96 };
 
 typedef struct est_local {
     uint32_t tensor, il;
-    xg_slice need;
+    xg_slice need; /* of one tile */
     bool inside;
+    uint32_t step; /* rows by which need moves from tile to tile */
+    bool once,
+        kept; /* each row is made, or loaded, once; because it is held, or its readers are so */
 } est_local;
 
 typedef struct est {
@@ -22,7 +25,8 @@ typedef struct est {
     uint32_t nloc;
     uint32_t images, rows, cols, channels; /* of one core */
     uint32_t th, tw, tc;                   /* tile */
-    uint64_t tiles, blocks;
+    uint64_t tiles, blocks, down;          /* down: tiles below each other */
+    bool keep;
 } est;
 
 static est_local *local_of(est *e, uint32_t tensor) {
@@ -37,6 +41,29 @@ static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
     return xg_node_tile_kind(g, n) == XG_TK_ELEW ? 2 : 1;
 }
 
+/* Rows that a tile adds to those that are kept: whole row groups where they are computed. */
+static uint32_t new_rows(const est *e, const est_local *l) {
+    uint32_t pp = e->m->tile.pp, all = l->need.h1 - l->need.h0,
+             rows = l->inside ? (uint32_t)xg_ceil_div(l->step, pp) * pp : l->step;
+    return l->kept && rows < all ? rows : all;
+}
+
+/* What node n reads of operand o moves so far from tile to tile. */
+static uint32_t operand_step(const est *e, const xg_node *n, uint32_t o, uint32_t step) {
+    xg_tile_kind kind = xg_node_tile_kind(e->g, n);
+    int64_t d[4];
+    xg_dims4(xg_in(e->g, n, o), d);
+    if (d[1] == 1) return 0;
+    bool window = kind == XG_TK_CONV || kind == XG_TK_DW || kind == XG_TK_POOL;
+    return window ? step * (uint32_t)xg_node_window(n).sh : step;
+}
+
+static void begin_local(const est *e, est_local *l) {
+    bool folded = e->s->fold && l->tensor == xg_nodep(e->g, e->grp->node[0])->in[0];
+    l->once = e->keep;
+    l->kept = e->keep && !folded && xg_rows_kept(e->g, e->grp->node, e->grp->nnode, l->tensor);
+}
+
 /* An inner tile: not at a border, so its needs are the largest. */
 static bool spread(est *e) {
     const uint32_t *result;
@@ -49,7 +76,9 @@ static bool spread(est *e) {
         xg_slice s = {0, 0, e->th, 0, e->tw, 0, nresult > 1 ? (uint32_t)d[3] : e->tc};
         uint32_t h = (uint32_t)(d[1] - e->th) / 2, w = (uint32_t)(d[2] - e->tw) / 2;
         s.h0 += h, s.h1 += h, s.w0 += w, s.w1 += w;
-        local_of(e, n->out[0])->need = s;
+        est_local *l = local_of(e, n->out[0]);
+        l->need = s;
+        l->step = e->th;
     }
     for (uint32_t k = 0; k < e->grp->nnode; k++) {
         est_local *l = local_of(e, xg_nodep(e->g, e->grp->node[k])->out[0]);
@@ -59,7 +88,10 @@ static bool spread(est *e) {
     }
     for (uint32_t k = e->grp->nnode; k-- > 0;) {
         const xg_node *n = xg_nodep(e->g, e->grp->node[k]);
-        xg_slice have = local_of(e, n->out[0])->need;
+        est_local *y = local_of(e, n->out[0]);
+        y->once = y->kept || (y->once && !xg_group_returns(e->grp, e->grp->node[k]));
+        xg_slice have = y->need;
+        have.h0 = have.h1 - new_rows(e, y);
         for (uint32_t o = 0; o < map_operands(e->g, n); o++) {
             xg_slice need = xg_need(e->g, n, o, &have);
             need.c0 = need.c0 / e->m->tile.icp * e->m->tile.icp;
@@ -68,7 +100,10 @@ static bool spread(est *e) {
             if (l->need.h1)
                 xg_slice_unite(&l->need, &need);
             else
-                l->need = need;
+                begin_local(e, l), l->need = need;
+            l->once = l->once && (y->once || l->kept || (y->need.h1 - y->need.h0 == y->step));
+            uint32_t step = operand_step(e, n, o, y->step);
+            if (step > l->step) l->step = step;
             uint32_t il = xg_node_interleave(e->g, n);
             if (il > l->il) l->il = il;
         }
@@ -171,6 +206,18 @@ static void count_weights(est *e, move_cost c, uint64_t times) {
     e->p->weight_bytes += c.bytes * times;
 }
 
+/* Words in each bank for what is kept of a tensor: what one tile needs and what the next one adds.
+ */
+static uint64_t kept_words(const est *e, const est_local *l, uint32_t il) {
+    int64_t d[4];
+    xg_dims4(xg_tensorp(e->g, l->tensor), d);
+    xg_slice s = l->need;
+    uint32_t rows = s.h1 - s.h0 + (l->step ? new_rows(e, l) : 0),
+             ring = xg_ring_rows(e->m, rows, (uint32_t)d[1], il);
+    s.h1 = s.h0 + (ring ? ring : (uint32_t)d[1]);
+    return xg_fm_words(e->m, &s, il);
+}
+
 /* One input of the group, moved `times` times. */
 static void add_input(est *e, const est_local *l, uint64_t times) {
     xg_parts *p = e->p;
@@ -179,8 +226,11 @@ static void add_input(est *e, const est_local *l, uint64_t times) {
         return;
     }
     uint32_t il = l->il ? l->il : 1;
-    move_cost c = move_slice(e, xg_tensorp(e->g, l->tensor), &l->need, true);
-    uint64_t words = xg_fm_words(e->m, &l->need, il);
+    xg_slice moved = l->need;
+    moved.h0 = moved.h1 - new_rows(e, l);
+    move_cost c = move_slice(e, xg_tensorp(e->g, l->tensor), &moved, true);
+    uint64_t words = l->kept ? kept_words(e, l, il) : xg_fm_words(e->m, &l->need, il);
+    if (l->kept && !l->step) times /= e->down;
     if (e->s->tile_ic && !xg_conv_input_whole(e->m, &l->need, il)) {
         xg_slice part = l->need;
         part.c1 = (uint32_t)xg_min(part.c0 + e->s->tile_ic, part.c1);
@@ -205,7 +255,7 @@ static void add_input(est *e, const est_local *l, uint64_t times) {
                                 .one = c.engine,
                                 .ddr = c.ddr_x65536 * times,
                                 .bytes = c.bytes * times,
-                                .fm = words * (times > 1 ? 2 : 1)};
+                                .fm = words * (times > 1 && !l->kept ? 2 : 1)};
 }
 
 /* An input whose slice follows the channel block is loaded for every block; one that all blocks
@@ -260,6 +310,19 @@ static bool overwritten(const est *e, uint32_t k) {
     return false;
 }
 
+/* What is made of a tensor, and how often: of what is made once, all rows. */
+static xg_slice whole_or_tile(const est *e, const est_local *l, uint64_t *times) {
+    xg_slice s = l->need;
+    int64_t d[4];
+    if (!l->once || !l->inside) return s;
+    xg_dims4(xg_tensorp(e->g, l->tensor), d);
+    uint64_t rows = l->step ? l->step * e->down : s.h1 - s.h0;
+    s.h0 = 0;
+    s.h1 = (uint32_t)xg_min((int64_t)rows, d[1]);
+    *times /= e->down;
+    return s;
+}
+
 static void add_nodes(est *e) {
     xg_parts *p = e->p;
     for (uint32_t k = 0; k < e->grp->nnode; k++) {
@@ -267,11 +330,13 @@ static void add_nodes(est *e) {
         const est_local *l = local_of(e, n->out[0]);
         xg_tile_kind kind = xg_node_tile_kind(e->g, n);
         if (!xg_group_returns(e->grp, e->grp->node[k]) && !overwritten(e, k))
-            p->fm += xg_fm_words(e->m, &l->need, l->il);
+            p->fm += l->kept ? kept_words(e, l, l->il) : xg_fm_words(e->m, &l->need, l->il);
+        uint64_t times = p->times;
+        xg_slice made = whole_or_tile(e, l, &times);
         if (kind == XG_TK_CONV)
-            p->conv += conv_cycles(e, n, &l->need) * p->times;
+            p->conv += conv_cycles(e, n, &made) * times;
         else
-            p->misc += misc_cycles(e, n, &l->need) * p->times;
+            p->misc += misc_cycles(e, n, &made) * times;
         if (kind == XG_TK_CONV) add_weights(e, n, &l->need);
         if (kind == XG_TK_DW) add_depthwise(e, n, &l->need);
         if (kind == XG_TK_LUT) p->param += 2 * 256;
@@ -302,7 +367,9 @@ static void areas(est *e) {
     e->tw = e->s->tile_w && e->s->tile_w < e->cols ? e->s->tile_w : e->cols;
     bool inside = mixes || (conv_first && e->s->order == XG_MAP_STATIONARY);
     e->tc = !inside && e->s->tile_oc && e->s->tile_oc < e->channels ? e->s->tile_oc : e->channels;
-    e->tiles = (uint64_t)xg_ceil_div(e->rows, e->th) * (uint64_t)xg_ceil_div(e->cols, e->tw);
+    e->down = (uint64_t)xg_ceil_div(e->rows, e->th);
+    e->tiles = e->down * (uint64_t)xg_ceil_div(e->cols, e->tw);
+    e->keep = e->s->keep && !e->s->tile_ic && e->down > 1;
     e->blocks = (uint64_t)xg_ceil_div(e->channels, e->tc);
     if (e->s->batched || e->s->split != XG_SPLIT_IMAGE) /* images are more tiles of one pass */
         e->tiles *= e->images, e->images = 1;

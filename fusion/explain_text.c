@@ -61,6 +61,7 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     xg_puts(&b, s->order == XG_MAP_STATIONARY ? "; maps stay, weights pass"
                                               : "; weights stay, maps pass");
     if (s->weights_resident) xg_puts(&b, ", all of them on chip at once");
+    if (s->keep) xg_puts(&b, "; rows that two tiles need are kept");
     if (s->fold) xg_puts(&b, "; kernel columns taken as channels");
     switch (s->split) {
     case XG_SPLIT_IMAGE:

@@ -222,6 +222,43 @@ int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_
     return kind == XG_TK_ELEW && may_overwrite(g, node, nnode, k, 1) ? 1 : -1;
 }
 
+bool xg_rows_kept(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t tensor) {
+    uint32_t readers = 0;
+    bool overlap = false, over = false;
+    int64_t d[4], y[4];
+    xg_dims4(xg_tensorp(g, tensor), d);
+    for (uint32_t k = 0; k < nnode; k++) {
+        const xg_node *n = xg_nodep(g, node[k]);
+        xg_tile_kind kind = xg_node_tile_kind(g, n);
+        bool window = kind == XG_TK_CONV || kind == XG_TK_DW || kind == XG_TK_POOL;
+        for (uint32_t o = 0; o < (kind == XG_TK_ELEW ? 2 : 1); o++) {
+            if (n->in[o] != tensor) continue;
+            xg_dims4(xg_out(g, n, 0), y);
+            over |= !window && !memcmp(d, y, sizeof d);
+            readers++;
+        }
+        if (!window || n->in[0] != tensor) continue;
+        xg_window w = xg_node_window(n);
+        overlap |= (w.kh - 1) * w.dh + 1 > w.sh;
+    }
+    return overlap || readers > 1 || (readers && d[1] == 1 && !over);
+}
+
+bool xg_group_keeps(const xg_graph *g, const uint32_t *node, uint32_t nnode, bool inside) {
+    for (uint32_t k = 0; k < nnode; k++) {
+        const xg_node *n = xg_nodep(g, node[k]);
+        if (inside && xg_rows_kept(g, node, nnode, n->out[0])) return true;
+        if (!inside && xg_rows_kept(g, node, nnode, n->in[0])) return true;
+    }
+    return false;
+}
+
+uint32_t xg_ring_rows(const xg_machine *m, uint32_t rows, uint32_t all, uint32_t il) {
+    uint32_t unit = m->tile.pp * il;
+    rows = (uint32_t)xg_ceil_div(rows, unit) * unit;
+    return rows < all ? rows : 0;
+}
+
 bool xg_may_fold(const xg_graph *g, const xg_machine *m, uint32_t node) {
     const xg_node *n = xg_nodep(g, node);
     if (xg_node_tile_kind(g, n) != XG_TK_CONV || xg_ai(n, XG_ATTR_group) != 1) return false;

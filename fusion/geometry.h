@@ -53,6 +53,15 @@ uint32_t xg_param_record(const xg_machine *m);
  * element-wise or table node, whose operand was made inside the group, has the result's shape and
  * no other reader. */
 int xg_in_place(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t k);
+/* Under a strategy that keeps: whether rows of a tensor that nodes of a group read are held from
+ * row tile to row tile, so that each is made, or loaded, once: the windows of two tiles overlap,
+ * several nodes read it, or all tiles read its only row. */
+bool xg_rows_kept(const xg_graph *g, const uint32_t *node, uint32_t nnode, uint32_t tensor);
+/* Whether some tensor of the group is kept: one made inside (true), one read from outside. */
+bool xg_group_keeps(const xg_graph *g, const uint32_t *node, uint32_t nnode, bool inside);
+/* Rows of a ring that holds `rows` rows of a tensor that has `all`: whole row slots in every bank;
+ * 0 when all of them have room there. */
+uint32_t xg_ring_rows(const xg_machine *m, uint32_t rows, uint32_t all, uint32_t il);
 /* True when a convolution's kernel columns may become channels while its input is loaded (channel
  * augmentation): pixel x of the view then holds columns x * sw - pl + j, j < kw, of C channels
  * each, and the kernel is kh x 1. */

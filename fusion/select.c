@@ -174,6 +174,7 @@ xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
     c.admit = o->admit;
     c.admit_arg = o->admit_arg;
     c.image_by_image = o->image_by_image;
+    c.nothing_kept = o->nothing_kept;
     if (which >= 2) {
         size_t diags = xg_diag_count(xg_arena_ctx(a));
         xg_status st = which == 2 ? xg_select_path(&c) : xg_select_ilp(&c);

@@ -17,8 +17,9 @@ typedef struct xg_strategy {
     xg_split split; /* over the cores */
     bool fold;      /* kernel columns of the first convolution become channels while loading */
     bool weights_resident; /* all weights of the group stay on chip while it runs */
-    bool batched;          /* XG_SPLIT_IMAGE: all images of a core pass this group, its weights on
-                              chip, before the next group begins; borders lie in DDR */
+    bool keep;    /* rows that two tiles need are made, or loaded, once and kept (xg_rows_kept) */
+    bool batched; /* XG_SPLIT_IMAGE: all images of a core pass this group, its weights on
+                     chip, before the next group begins; borders lie in DDR */
 } xg_strategy;
 
 /* Siblings: a group may have several results, maps of one size (batch, rows, columns) that are cut
@@ -97,6 +98,7 @@ typedef struct xg_select_options {
     bool (*admit)(void *arg, const uint32_t *node, uint32_t n);
     void *admit_arg;
     bool image_by_image; /* "ilp", "path": no batched groups */
+    bool nothing_kept;   /* the same: no rows are kept from tile to tile */
 } xg_select_options;
 XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                      const xg_select_options *o, xg_selection *out);

@@ -29,6 +29,7 @@ static void print_group(const xg_selection *s, uint32_t i, xg_buf *out) {
                 t->tile_h, t->tile_w, t->tile_oc, t->tile_ic, order_names[t->order],
                 split_names[t->split], t->fold, t->weights_resident,
                 (unsigned long long)g->cost_cycles);
+    if (g->where == XG_ON_ACCEL && t->keep) xg_puts(out, " keep=1");
     if (g->where == XG_ON_ACCEL && t->batched) xg_puts(out, " batched=1");
     xg_puts(out, "\n");
 }
@@ -100,7 +101,7 @@ static xg_status parse_nodes(parser *p, xg_group *g) {
 static xg_status parse_strategy(parser *p, xg_group *g) {
     xg_strategy *t = &g->strategy;
     const xg_item *tile = xg_line_key(&p->r->line, "tile");
-    int64_t v[3], chunk, fold = 0, resident = 0, batched = 0, cost;
+    int64_t v[3], chunk, fold = 0, resident = 0, keep = 0, batched = 0, cost;
     uint32_t order = 0, split = 0;
     if (!tile || tile->natom != 3)
         return xg_reader_error(p->r, tile, "tile=[rows,columns,channels] is missing");
@@ -113,6 +114,8 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
     if (st == XG_OK) st = xg_line_int(p->r, "fold", 0, 1, &fold);
     if (st == XG_OK) st = xg_line_int(p->r, "resident", 0, 1, &resident);
     if (st == XG_OK) st = xg_line_int(p->r, "cost", 0, INT64_MAX, &cost);
+    if (st == XG_OK && xg_line_key(&p->r->line, "keep"))
+        st = xg_line_int(p->r, "keep", 0, 1, &keep);
     if (st == XG_OK && xg_line_key(&p->r->line, "batched"))
         st = xg_line_int(p->r, "batched", 0, 1, &batched);
     if (st != XG_OK) return st;
@@ -124,6 +127,7 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
                        .split = (xg_split)split,
                        .fold = fold != 0,
                        .weights_resident = resident != 0,
+                       .keep = keep != 0,
                        .batched = batched != 0};
     g->cost_cycles = (uint64_t)cost;
     return XG_OK;
@@ -135,8 +139,8 @@ static xg_status parse_group(parser *p) {
     xg_group g = {0};
     if (!number || !where)
         return xg_reader_error(p->r, NULL, "expected: group NUMBER accel|host ...");
-    static const char *const keys[] = {"pattern", "reason", "nodes",    "tile", "chunk",  "order",
-                                       "split",   "fold",   "resident", "cost", "batched"};
+    static const char *const keys[] = {"pattern", "reason", "nodes",    "tile", "chunk", "order",
+                                       "split",   "fold",   "resident", "cost", "keep",  "batched"};
     xg_status st = check_keys(p->r, keys, XG_COUNT(keys));
     if (st == XG_OK) st = xg_item_int(p->r, number, 0, 0, UINT32_MAX, &i);
     if (st != XG_OK) return st;

@@ -32,7 +32,9 @@ typedef struct search {
     const xg_group *grp;
     const xg_surroundings *env;
     bool conv, found, may_fold;
-    bool siblings; /* several results: tiles with all channels, split by rows or images */
+    bool keeps,
+        keeps_inside; /* rows of an input, of an inner tensor can be held from tile to tile */
+    bool siblings;    /* several results: tiles with all channels, split by rows or images */
     uint32_t in_channels;
     int64_t d[4];
     xg_strategy best;
@@ -41,8 +43,13 @@ typedef struct search {
     void *arg;
 } search;
 
-static void consider(search *s, const xg_strategy *st) {
+/* Where tiles go down once for each block of channels, each time in a ring of its own, the last
+ * rows of one ring and the first of the next wait for each other: nothing is kept there. */
+static void consider(search *s, const xg_strategy *tried) {
+    xg_strategy plain = *tried;
+    const xg_strategy *st = &plain;
     xg_estimate e;
+    plain.keep &= st->order == XG_MAP_STATIONARY || st->tile_oc >= s->d[3];
     if (s->each) {
         s->each(s->arg, st);
         return;
@@ -75,12 +82,21 @@ static void try_loops(search *s, xg_strategy st) {
     try_one_pass(s, st);
 }
 
+/* Rows of inputs that two tiles need are better kept; with those of inner tensors it depends on the
+ * room. */
+static void try_kept(search *s, xg_strategy st) {
+    bool may = s->keeps && !st.tile_ic && st.tile_h < s->d[1];
+    if (!may || s->keeps_inside) try_loops(s, st);
+    st.keep = true;
+    if (may) try_loops(s, st);
+}
+
 /* Folded too, where that may be. */
 static void try_orders(search *s, xg_strategy st) {
-    try_loops(s, st);
+    try_kept(s, st);
     if (!s->may_fold || st.tile_ic) return;
     st.fold = true;
-    try_loops(s, st);
+    try_kept(s, st);
 }
 
 static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
@@ -126,6 +142,8 @@ static search begin(const xg_graph *g, const xg_machine *m, const xg_group *grp)
     int64_t in[4];
     xg_dims4(xg_in(g, first, 0), in);
     s.in_channels = (uint32_t)in[3];
+    s.keeps_inside = xg_group_keeps(g, grp->node, grp->nnode, true);
+    s.keeps = s.keeps_inside || xg_group_keeps(g, grp->node, grp->nnode, false);
     s.may_fold = !s.siblings && xg_may_fold(g, m, grp->node[0]);
     return s;
 }

@@ -152,9 +152,12 @@ static void note_inputs(xg_cand *c, const xg_parts *p) {
     for (uint32_t k = 0; k < p->nin; k++) c->in[k] = p->in[k].tensor;
 }
 
-static void weigh(void *arg, const xg_strategy *st) {
+static void weigh(void *arg, const xg_strategy *tried) {
     maker *k = arg;
     xg_parts p;
+    xg_strategy plain = *tried;
+    const xg_strategy *st = &plain;
+    plain.keep &= !k->s->c->nothing_kept;
     const xg_group *g = &k->s->cand.v[k->cand].group;
     if (st->batched && k->s->c->image_by_image) return;
     xg_estimate_parts(k->s->g, k->s->m, g, st, &p);

@@ -33,9 +33,9 @@ enum {
     /* Plans with more are not refined; nor are others built that differ in tiles only: each group's
      * tiles are the best by the same estimate, and with many of them it errs least. */
     MANY_TASKS = 50000,
-    NEAR = 16,             /* the second plan is refined when it is slower by 1/16 at most */
+    NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
-    STRATEGIES = 6,
+    STRATEGIES = 7,
     ATTEMPTS = STRATEGIES + 3 /* and rounds of the program with what plans have shown */
 };
 
@@ -46,7 +46,7 @@ typedef struct attempt {
     xg_selection *built; /* what the plan came to, with its forecast; NULL: not refined either */
     xg_buf lp;           /* the 0-1 program that chose it */
     uint64_t cycles, tasks;
-    bool ok, again; /* again: an earlier attempt has the same plan */
+    bool ok, again, refined; /* again: an earlier attempt has the same plan */
 } attempt;
 
 static uint64_t tasks_in(const xg_plan *p) {
@@ -127,6 +127,12 @@ static bool has_batched(const xg_selection *s) {
     return false;
 }
 
+static bool keeps_rows(const xg_selection *s) {
+    for (uint32_t i = 0; i < s->group.n; i++)
+        if (s->group.v[i].strategy.keep) return true;
+    return false;
+}
+
 static bool stays(const xg_selection *s, uint32_t t) {
     return s->on_chip && s->on_chip[t];
 }
@@ -164,25 +170,27 @@ static void try_choice(xg_arena *a, const xg_machine *m, bool refine, attempt *t
     try_plan(a, m, refine, &t[i], fastest);
 }
 
-/* Refining takes longest: only the two fastest plans have the chance, the second when it is near,
- * and no plan of very many tasks. */
+static void refine_one(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n, bool all,
+                       attempt **fastest) {
+    attempt *first = NULL;
+    for (uint32_t i = 0; i < n; i++)
+        if (t[i].ok && !t[i].again && !t[i].refined && (all || !keeps_rows(&t[i].sel)) &&
+            (!first || t[i].cycles < first->cycles))
+            first = &t[i];
+    bool near = first && first->cycles - first->cycles / NEAR <= (*fastest)->cycles;
+    if (!near || first->tasks > MANY_TASKS) return;
+    first->refined = true;
+    try_plan(a, m, true, first, fastest);
+}
+
+/* Refining takes longest: only the two fastest plans have the chance, and the fastest that keeps no
+ * rows; none that is slower by far, or has very many tasks. */
 static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
                            attempt **fastest) {
-    uint32_t order[2] = {XG_NONE, XG_NONE};
-    for (uint32_t i = 0; i < n; i++) {
-        if (!t[i].ok || t[i].again) continue;
-        if (order[0] == XG_NONE || t[i].cycles < t[order[0]].cycles) {
-            order[1] = order[0];
-            order[0] = i;
-        } else if (order[1] == XG_NONE || t[i].cycles < t[order[1]].cycles) {
-            order[1] = i;
-        }
-    }
-    for (uint32_t k = 0; k < 2 && order[k] != XG_NONE; k++) {
-        attempt *x = &t[order[k]];
-        if (k && x->cycles - x->cycles / NEAR > t[order[0]].cycles) break;
-        if (x->tasks <= MANY_TASKS) try_plan(a, m, true, x, fastest);
-    }
+    if (!*fastest) return;
+    refine_one(a, m, t, n, true, fastest);
+    refine_one(a, m, t, n, true, fastest);
+    refine_one(a, m, t, n, false, fastest);
 }
 
 /* The same selection with its tail shared by channels, when that is faster. */
@@ -226,11 +234,34 @@ static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_
     return n;
 }
 
-/* The second: "ilp" without groups of several results, whose gain the estimate judges less well.
- * The last: without batched groups; a tail shared by channels saves the same traffic. */
-enum { NO_SIBLINGS = 1, NO_BATCHED = STRATEGIES - 1 };
-static const char *const names[STRATEGIES] = {"ilp",   "ilp without siblings", "path", "greedy",
-                                              "layer", "ilp image by image"};
+/* Beside the four: "ilp" without what the estimate judges less well: groups of several results,
+ * rows that are kept; and without batched groups, since a tail shared by channels saves the same
+ * traffic. */
+enum { ILP, NO_SIBLINGS, PATH, GREEDY, LAYER, NO_KEPT, NO_BATCHED };
+static const char *const names[STRATEGIES] = {"ilp",
+                                              "ilp without siblings",
+                                              "path",
+                                              "greedy",
+                                              "layer",
+                                              "ilp without kept rows",
+                                              "ilp image by image"};
+
+/* False when attempt i is not worth while: what it goes without is not in the first. */
+static bool attempt_options(const xg_graph *g, const attempt *first, uint32_t i,
+                            xg_select_options *o) {
+    bool less = i == NO_SIBLINGS || i == NO_KEPT || i == NO_BATCHED;
+    o->strategy = less ? names[ILP] : names[i];
+    if (i) o->lp = NULL;
+    if (less && !first->ok) return false;
+    if (i == NO_SIBLINGS) {
+        if (o->admit || !has_siblings(&first->sel)) return false;
+        o->admit = one_result;
+        o->admit_arg = (void *)(uintptr_t)g;
+    }
+    o->nothing_kept = i == NO_KEPT;
+    o->image_by_image = i == NO_BATCHED;
+    return i == NO_KEPT ? keeps_rows(&first->sel) : i != NO_BATCHED || has_batched(&first->sel);
+}
 
 static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
                            const xg_select_options *o, xg_solver *solver, attempt *t,
@@ -240,17 +271,7 @@ static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
         xg_select_options mine = *o;
         size_t diags = xg_diag_count(c);
         xg_status st = XG_LIMIT;
-        mine.strategy = i == NO_SIBLINGS || i == NO_BATCHED ? names[0] : names[i];
-        if (i) mine.lp = NULL;
-        if (i == NO_BATCHED) {
-            if (!t[0].ok || !has_batched(&t[0].sel)) continue;
-            mine.image_by_image = true;
-        }
-        if (i == NO_SIBLINGS) {
-            if (o->admit || !t[0].ok || !has_siblings(&t[0].sel)) continue;
-            mine.admit = one_result;
-            mine.admit_arg = (void *)(uintptr_t)g;
-        }
+        if (!attempt_options(g, &t[ILP], i, &mine)) continue;
         if (!i && solver) st = ask(solver, NULL, 0, o->lp, &t[0]);
         if (st != XG_OK) st = xg_select_with(a, g, m, &mine, &t[i].sel);
         if (st == XG_OK) try_choice(a, m, false, t, i, fastest);

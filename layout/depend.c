@@ -13,10 +13,10 @@
 
 enum { AXES = 3, PAGE_SHIFT = 16, PAGES = 512, LONG_LIST = 96 };
 
-/* What a task touches of one buffer: rows, columns, channel words. Of DDR: bytes from first to
- * last, and bytes of a pixel (all when pixels are not comparable). */
+/* What a task touches of one buffer: rows (of a ring of so many, 0: none), columns, channel words.
+ * Of DDR: bytes from first to last, and bytes of a pixel (all when pixels are not comparable). */
 typedef struct access {
-    uint32_t task, tensor_root;
+    uint32_t task, tensor_root, ring;
     bool write;
     uint32_t lo[AXES], hi[AXES];
 } access;
@@ -78,9 +78,19 @@ static uint32_t buffer_in(const depend *d, uint32_t slot) {
     return slot < own ? slot + d->lo : d->old.v[slot - own];
 }
 
+/* Rows of a ring: whether a's begin among b's or the other way round. */
+static bool rows_meet(const access *a, const access *b) {
+    uint32_t r = a->ring, x = a->lo[0] % r, y = b->lo[0] % r;
+    return (y + r - x) % r < a->hi[0] - a->lo[0] || (x + r - y) % r < b->hi[0] - b->lo[0];
+}
+
 /* In DDR, bytes of a pixel (axis 1) are compared within one tensor's memory only. */
 static bool overlap(const access *a, const access *b) {
     for (int k = 0; k < AXES; k++) {
+        if (k == 0 && a->ring && a->ring == b->ring) {
+            if (!rows_meet(a, b)) return false;
+            continue;
+        }
         if (k == 1 && a->tensor_root != b->tensor_root) continue;
         if (a->lo[k] >= b->hi[k] || b->lo[k] >= a->hi[k]) return false;
     }
@@ -99,6 +109,7 @@ static void join(depend *d, accesses *all, const access *x) {
     if (!close) return;
     access *only = &all->v[0];
     only->write = true;
+    only->ring = 0;
     only->tensor_root = XG_NONE;
     for (int k = 0; k < AXES; k++) only->lo[k] = 0, only->hi[k] = UINT32_MAX;
 }
@@ -115,6 +126,7 @@ static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool 
     if (s && x->mem == XG_MEM_FM && !x->fold && s->h0 >= x->s.h0 && s->w0 >= x->s.w0 &&
         s->c0 >= x->s.c0) {
         uint32_t icp = d->p->machine->tile.icp;
+        a.ring = x->ring;
         a.lo[0] = s->h0 - x->s.h0, a.hi[0] = s->h1 - x->s.h0;
         a.lo[1] = s->w0 - x->s.w0, a.hi[1] = s->w1 - x->s.w0;
         a.lo[2] = offset + (s->c0 - x->s.c0) / icp;

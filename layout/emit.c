@@ -104,6 +104,7 @@ static void put_transfer(emitter *e, bool load, const xg_place *pl, const xg_buf
     BOTH(ddr_row, rows == 1 ? xg_min(cols * pix, field_max(e, in.op, ddr_row)) : pl->row_step);
     BOTH(addr, view_addr(e, b, s->w0, s->c0));
     BOTH(row0, s->h0 - b->s.h0);
+    BOTH(ring, b->ring);
     BOTH(il, b->il);
     BOTH(row, b->row);
     BOTH(pix, b->pix);
@@ -247,6 +248,7 @@ static xg_status conv_init(emitter *e, const xg_task *t, uint8_t op) {
     SET(in, CONVINIT, lo, lo), SET(in, CONVINIT, hi, hi);
     SET(in, CONVINIT, chan, e->m->rq.per_channel);
     SET(in, CONVINIT, mult, q.mult), SET(in, CONVINIT, shift, q.shift);
+    SET(in, CONVINIT, in_ring, ib->ring), SET(in, CONVINIT, out_ring, ob->ring);
     SET(in, CONVINIT, in_il, ib->il), SET(in, CONVINIT, in_row, ib->row),
         SET(in, CONVINIT, in_pix, ib->pix);
     SET(in, CONVINIT, out_il, ob->il), SET(in, CONVINIT, out_row, ob->row),
@@ -368,6 +370,7 @@ static xg_status pool_init(emitter *e, const xg_task *t, uint32_t count, bool gl
     SET(in, POOLINIT, count, average ? count : 1);
     SET(in, POOLINIT, mult, q.m.mult), SET(in, POOLINIT, shift, q.m.shift),
         SET(in, POOLINIT, mult2, q.d.mult);
+    SET(in, POOLINIT, in_ring, ib->ring), SET(in, POOLINIT, out_ring, ob->ring);
     SET(in, POOLINIT, in_il, ib->il), SET(in, POOLINIT, in_row, ib->row),
         SET(in, POOLINIT, in_pix, ib->pix);
     SET(in, POOLINIT, out_il, ob->il), SET(in, POOLINIT, out_row, ob->row),
@@ -457,7 +460,7 @@ static operand elew_operand(const emitter *e, const xg_task *t, const xg_node *n
     bool same_w = d[2] > 1 || y[2] == 1, same_h = d[1] > 1 || y[1] == 1;
     operand o = {view_addr(e, b, same_w ? t->s.w0 : b->s.w0, t->s.c0),
                  same_h ? t->s.h0 - b->s.h0 : 0,
-                 same_h ? 0 : 1,
+                 same_h ? b->ring : 1,
                  b->il,
                  b->row,
                  same_w ? b->pix : 0};
@@ -479,8 +482,8 @@ static xg_status emit_elew(emitter *e, const xg_task *t) {
         SET(in, ELEWINIT, a_row, a.row), SET(in, ELEWINIT, a_pix, a.pix);
     SET(in, ELEWINIT, b_ring, b.ring), SET(in, ELEWINIT, b_il, b.il),
         SET(in, ELEWINIT, b_row, b.row), SET(in, ELEWINIT, b_pix, b.pix);
-    SET(in, ELEWINIT, out_il, ob->il), SET(in, ELEWINIT, out_row, ob->row),
-        SET(in, ELEWINIT, out_pix, ob->pix);
+    SET(in, ELEWINIT, out_ring, ob->ring), SET(in, ELEWINIT, out_il, ob->il),
+        SET(in, ELEWINIT, out_row, ob->row), SET(in, ELEWINIT, out_pix, ob->pix);
     put_init(e, in);
     xg_inst x = {.op = XG_T_ELEW};
     SET(x, ELEW, a_addr, a.addr), SET(x, ELEW, a_row0, a.row0), SET(x, ELEW, b_addr, b.addr),
@@ -503,6 +506,7 @@ static void emit_lut(emitter *e, const xg_task *t) {
     uint32_t h = t->s.h0 - origin.h0, w = t->s.w0 - origin.w0, c = t->s.c0 - origin.c0;
     xg_inst in = {.op = XG_T_LUT};
     SET(in, LUT, in_addr, view_addr(e, ib, w, c)), SET(in, LUT, in_row0, h - ib->s.h0);
+    SET(in, LUT, in_ring, ib->ring), SET(in, LUT, out_ring, ob->ring);
     SET(in, LUT, in_il, ib->il), SET(in, LUT, in_row, ib->row), SET(in, LUT, in_pix, ib->pix);
     SET(in, LUT, out_addr, view_addr(e, ob, t->s.w0, t->s.c0)),
         SET(in, LUT, out_row0, t->s.h0 - ob->s.h0);
@@ -523,6 +527,7 @@ static xg_place chip_place(const emitter *e, const xg_buffer *b, const xg_slice 
                       .row_step = b->row,
                       .pix_step = b->pix,
                       .row0 = s->h0 - b->s.h0,
+                      .ring = b->ring,
                       .il = b->il,
                       .lane = (s->c0 - b->s.c0) % e->m->tile.icp};
 }

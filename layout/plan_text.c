@@ -61,10 +61,10 @@ static void put_index(xg_buf *out, uint32_t v, const char *after) {
 
 static void print_buffer(const xg_plan *p, uint32_t i, const xg_buffer *b, xg_buf *out) {
     xg_putf(out,
-            "buffer %u mem=%u size=%u addr=%u live=[%u,%u] stage=[%u,%u] ahead=%u fold=%u il=%u "
-            "row=%u pix=%u",
+            "buffer %u mem=%u size=%u addr=%u live=[%u,%u] stage=[%u,%u] ahead=%u fold=%u ring=%u "
+            "il=%u row=%u pix=%u",
             i, b->mem, b->size, b->addr, b->first, b->last, b->soft_first, b->soft_last, b->ahead,
-            b->fold, b->il, b->row, b->pix);
+            b->fold, b->ring, b->il, b->row, b->pix);
     put_tensor(p, "tensor", b->tensor, out);
     put_slice(&b->s, out);
     xg_puts(out, "\n");
@@ -263,8 +263,9 @@ static xg_status parse_core(parser *ps) {
 static xg_status parse_buffer(parser *ps) {
     xg_buffer b = {.parent = XG_NONE};
     uint32_t mem = 0, live[2] = {0}, stage[2] = {0};
-    const char *const keys[] = {"mem", "size", "addr", "ahead", "fold", "il", "row", "pix"};
-    uint32_t *const to[] = {&mem, &b.size, &b.addr, &b.ahead, &b.fold, &b.il, &b.row, &b.pix};
+    const char *const keys[] = {"mem", "size", "addr", "ahead", "fold", "ring", "il", "row", "pix"};
+    uint32_t *const to[] = {&mem,    &b.size, &b.addr, &b.ahead, &b.fold,
+                            &b.ring, &b.il,   &b.row,  &b.pix};
     xg_status st = get_all(ps, keys, to, XG_COUNT(keys));
     if (st == XG_OK) st = get_list(ps, "live", 2, live);
     if (st == XG_OK) st = get_list(ps, "stage", 2, stage);

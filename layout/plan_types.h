@@ -49,6 +49,7 @@ typedef struct xg_buffer {
     uint32_t tensor; /* FM: which tensor's slice; XG_NONE for partial sums */
     xg_slice s;
     uint32_t il, row, pix; /* view constants, words */
+    uint32_t ring;         /* rows after which the view begins again; 0: never */
     uint32_t parent;       /* XG_NONE, or the buffer that this one is a part of */
     uint32_t offset;       /* words from the parent's address */
     uint32_t fold; /* 1: kernel columns are channels (xg_folded); s has output columns and kw * C

@@ -69,5 +69,10 @@ uint32_t xg_strategy_neighbours(const xg_graph *g, const xg_machine *m, const xg
     other = *s;
     other.weights_resident = !s->weights_resident;
     add(&l, other);
+    other = *s;
+    other.keep = !s->keep;
+    if (h < rows && (xg_group_keeps(g, grp->node, grp->nnode, true) ||
+                     xg_group_keeps(g, grp->node, grp->nnode, false)))
+        add(&l, other);
     return l.n;
 }

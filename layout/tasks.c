@@ -22,11 +22,22 @@ typedef struct cached {
 
 typedef struct local {
     uint32_t tensor;
-    xg_slice need;
+    xg_slice need; /* what the tile reads of it */
+    xg_slice make; /* what of that it makes, or loads: the rest is kept; may be empty */
     bool seen, inside;
     uint32_t il;
     uint32_t buffer;
 } local;
+
+/* A tensor whose rows are kept from tile to tile, until no tile needs them: where that is all of
+ * them, in place; else in a ring that holds what one tile needs and what the next one adds. */
+typedef struct kept {
+    uint32_t tensor, buffer;
+    uint32_t begin, end; /* rows that all tiles need */
+    uint32_t done;       /* rows below have been made */
+    uint32_t from;       /* first row that the last tile needed */
+    uint32_t rows;       /* most rows that must lie there at once */
+} kept;
 
 typedef struct gen {
     xg_task_builder *b;
@@ -39,6 +50,8 @@ typedef struct gen {
     uint64_t clock;
     local *loc;
     uint32_t nloc;
+    kept *kept;
+    uint32_t nkept;
     uint32_t stages_in_tile; /* of the previous tile: how early the next one may be loaded */
 } gen;
 
@@ -135,6 +148,14 @@ static void remember(gen *g, cached c, bool keep_all) {
         g->cache[g->ncache++] = c;
 }
 
+static void add_load(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
+    xg_task t = blank(XG_TASK_LOAD, g->b->stage + 1);
+    t.tensor = tensor;
+    t.s = *s;
+    t.out = buf;
+    add_task(g, t);
+}
+
 static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il) {
     uint32_t stage = g->b->stage + 1;
     if (g->b->staying[tensor] != XG_NONE) return g->b->staying[tensor];
@@ -145,11 +166,7 @@ static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32
     }
     uint32_t ahead = (uint32_t)xg_clamp(g->stages_in_tile, 2, PREFETCH);
     uint32_t buf = add_map_buffer(g, tensor, s, il, stage, ahead);
-    xg_task t = blank(XG_TASK_LOAD, stage);
-    t.tensor = tensor;
-    t.s = *s;
-    t.out = buf;
-    add_task(g, t);
+    add_load(g, tensor, s, buf);
     remember(g, (cached){.tensor = tensor, .il = il, .s = *s, .piece = XG_NONE, .buffer = buf},
              false);
     return buf;
@@ -187,6 +204,27 @@ static uint32_t map_operands(const xg_graph *g, const xg_node *n) {
     return xg_node_tile_kind(g, n) == XG_TK_ELEW ? 2 : 1;
 }
 
+static kept *kept_of(gen *g, uint32_t tensor) {
+    for (uint32_t i = 0; i < g->nkept; i++)
+        if (g->kept[i].tensor == tensor) return &g->kept[i];
+    return NULL;
+}
+
+/* Whole row groups are computed: a convolution takes as long for a part of one. */
+static void take_new_rows(gen *g, local *l) {
+    kept *k = kept_of(g, l->tensor);
+    uint32_t pp = g->m->tile.pp;
+    l->make = l->need;
+    if (!k) return;
+    uint32_t from = (uint32_t)xg_max(k->done, l->need.h0), to = (uint32_t)xg_max(from, l->need.h1);
+    if (l->inside) to = (uint32_t)xg_min(from + xg_ceil_div(to - from, pp) * pp, k->end);
+    l->make.h0 = from;
+    l->make.h1 = to;
+    if (to - k->from > k->rows) k->rows = to - k->from;
+    k->from = l->need.h0;
+    k->done = to;
+}
+
 /* Walks the group backwards: what every tensor must offer for the results' slice. */
 static void spread_needs(gen *g, const xg_slice *out) {
     const xg_group *grp = g->grp;
@@ -208,8 +246,10 @@ static void spread_needs(gen *g, const xg_slice *out) {
         local_of(g, xg_nodep(g->g, grp->node[k])->out[0])->inside = true;
     for (uint32_t k = grp->nnode; k-- > 0;) {
         const xg_node *n = xg_nodep(g->g, grp->node[k]);
-        xg_slice have = local_of(g, n->out[0])->need;
-        for (uint32_t o = 0; o < map_operands(g->g, n); o++) {
+        local *y = local_of(g, n->out[0]);
+        if (y->seen) take_new_rows(g, y);
+        xg_slice have = y->make;
+        for (uint32_t o = 0; have.h0 < have.h1 && o < map_operands(g->g, n); o++) {
             xg_slice s = xg_need(g->g, n, o, &have);
             s.c0 = s.c0 / g->m->tile.icp *
                    g->m->tile.icp; /* whole words, also for grouped convolutions */
@@ -223,11 +263,35 @@ static void spread_needs(gen *g, const xg_slice *out) {
             if (il > l->il) l->il = il;
         }
     }
+    for (uint32_t i = 0; i < g->nloc; i++)
+        if (!g->loc[i].inside) take_new_rows(g, &g->loc[i]);
+}
+
+static uint32_t kept_buffer(gen *g, kept *k, const local *l) {
+    if (k->buffer != XG_NONE) return k->buffer;
+    xg_slice all = l->need, room;
+    all.h0 = k->begin;
+    all.h1 = k->end;
+    room = all;
+    uint32_t ring = xg_ring_rows(g->m, k->rows, all.h1 - all.h0, l->il);
+    if (ring) room.h1 = room.h0 + ring;
+    uint32_t ahead = (uint32_t)xg_clamp(g->stages_in_tile, 2, PREFETCH);
+    k->buffer = add_map_buffer(g, l->tensor, &room, l->il, g->b->stage + 1, ahead);
+    xg_buffer *b = buffer_at(g, k->buffer);
+    b->s = all;
+    b->ring = ring;
+    b->made = l->inside;
+    return k->buffer;
 }
 
 static uint32_t operand_buffer(gen *g, uint32_t tensor) {
     local *l = local_of(g, tensor);
-    if (!l->inside) l->buffer = request_slice(g, tensor, &l->need, l->il);
+    kept *k = kept_of(g, tensor);
+    if (l->inside) return l->buffer;
+    if (!k) return l->buffer = request_slice(g, tensor, &l->need, l->il);
+    l->buffer = kept_buffer(g, k, l);
+    if (l->make.h0 < l->make.h1) add_load(g, tensor, &l->make, l->buffer);
+    l->make.h0 = l->make.h1;
     return l->buffer;
 }
 
@@ -334,11 +398,10 @@ static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
     for (uint32_t i0 = lo; i0 < hi; i0 += step) {
         uint32_t i1 = (uint32_t)xg_min(i0 + step, hi);
         xg_slice part = in->need;
-        if (split_load)
-            part.c0 = i0, part.c1 = i1;
-        else
-            part.c0 = part.c0 / icp * icp;
-        uint32_t src = in->inside ? in->buffer : request_slice(g, n->in[0], &part, in->il);
+        part.c0 = i0;
+        part.c1 = i1;
+        uint32_t src =
+            split_load ? request_slice(g, n->in[0], &part, in->il) : operand_buffer(g, n->in[0]);
         xg_task t = blank(XG_TASK_CONV, 0);
         t.w = conv_weights(g, node, s->c0, s->c1, i0, i1, false);
         t.stage = ++g->b->stage;
@@ -476,6 +539,8 @@ static uint32_t overwriter(const gen *g, uint32_t k) {
 static uint32_t result_buffer(gen *g, uint32_t k) {
     const xg_node *n = xg_nodep(g->g, g->grp->node[k]);
     local *l = local_of(g, n->out[0]);
+    kept *stay = kept_of(g, n->out[0]);
+    if (stay) l->buffer = kept_buffer(g, stay, l);
     if (l->buffer != XG_NONE) return l->buffer;
     uint32_t over = overwriter(g, k);
     if (xg_group_returns(g->grp, g->grp->node[k]) && g->plan->place[n->out[0]].stays) {
@@ -504,8 +569,10 @@ static void one_tile(gen *g, const xg_slice *out) {
         const xg_node *n = xg_nodep(g->g, node);
         xg_tile_kind kind = xg_node_tile_kind(g->g, n);
         local *l = local_of(g, n->out[0]);
-        xg_slice s = l->need;
+        if (!l->seen) continue; /* nobody needs more of it */
+        xg_slice s = l->make;
         uint32_t buf = result_buffer(g, k);
+        if (s.h0 == s.h1) continue;
         if (kind == XG_TK_CONV)
             conv_node(g, node, &s, buf);
         else if (kind == XG_TK_DW)
@@ -571,19 +638,68 @@ static bool all_channels(const gen *g) {
     return false;
 }
 
-static void rows_and_columns(gen *g, const xg_slice *area_s) {
+static uint32_t tile_rows(const gen *g, const xg_slice *area_s) {
+    uint32_t h = g->grp->strategy.tile_h;
+    return h ? h : area_s->h1 - area_s->h0;
+}
+
+/* Tiles of the columns of s. */
+static void columns(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_slice *s)) {
+    uint32_t tw = g->grp->strategy.tile_w;
+    if (!tw) tw = s->w1 - s->w0;
+    for (uint32_t w = s->w0; w < s->w1; w += tw) {
+        xg_slice part = *s;
+        part.w0 = w;
+        part.w1 = (uint32_t)xg_min(w + tw, s->w1);
+        each(g, &part);
+    }
+}
+
+static void rows(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_slice *s)) {
+    uint32_t th = tile_rows(g, s);
+    for (uint32_t h = s->h0; h < s->h1; h += th) {
+        xg_slice part = *s;
+        part.h0 = h;
+        part.h1 = (uint32_t)xg_min(h + th, s->h1);
+        each(g, &part);
+    }
+}
+
+static void one_row(gen *g, const xg_slice *s) {
+    columns(g, s, one_tile);
+}
+
+/* Which tensors are kept while tiles go down the strip, and how many rows of each. */
+static void plan_kept(gen *g, const xg_slice *strip) {
+    const xg_group *grp = g->grp;
+    g->nkept = 0;
+    spread_needs(g, strip);
+    for (uint32_t i = 0; i < g->nloc; i++) {
+        const local *l = &g->loc[i];
+        bool folded = grp->strategy.fold && l->tensor == xg_nodep(g->g, grp->node[0])->in[0];
+        bool result = l->inside && xg_group_returns(grp, xg_tensorp(g->g, l->tensor)->producer);
+        if (folded || result || g->b->staying[l->tensor] != XG_NONE ||
+            !xg_rows_kept(g->g, grp->node, grp->nnode, l->tensor))
+            continue;
+        g->kept[g->nkept++] = (kept){l->tensor, XG_NONE, l->need.h0, l->need.h1, 0, l->need.h0, 0};
+    }
+    rows(g, strip, spread_needs);
+    for (uint32_t i = 0; i < g->nkept; i++) g->kept[i].done = g->kept[i].from = g->kept[i].begin;
+}
+
+static void one_strip(gen *g, const xg_slice *s) {
+    plan_kept(g, s);
+    rows(g, s, one_tile);
+    g->nkept = 0;
+}
+
+/* Where rows are kept, strip after strip of columns, else row after row. */
+static void rows_and_columns(gen *g, const xg_slice *s) {
     const xg_strategy *st = &g->grp->strategy;
-    uint32_t th = st->tile_h ? st->tile_h : area_s->h1 - area_s->h0;
-    uint32_t tw = st->tile_w ? st->tile_w : area_s->w1 - area_s->w0;
-    for (uint32_t h = area_s->h0; h < area_s->h1; h += th)
-        for (uint32_t w = area_s->w0; w < area_s->w1; w += tw) {
-            xg_slice s = *area_s;
-            s.h0 = h;
-            s.h1 = (uint32_t)xg_min(h + th, area_s->h1);
-            s.w0 = w;
-            s.w1 = (uint32_t)xg_min(w + tw, area_s->w1);
-            one_tile(g, &s);
-        }
+    if (st->keep && !st->tile_ic && tile_rows(g, s) < s->h1 - s->h0)
+        columns(g, s, one_strip);
+    else
+        rows(g, s, one_row);
 }
 
 /* Channel blocks outside the tiles (weights stay) or inside (maps stay). */
@@ -694,6 +810,7 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
                .grp = grp,
                .stages_in_tile = 2};
     g->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
+    g->kept = xg_newn(tmp, kept, 3 * (size_t)grp->nnode + 4);
     xg_tile_kind kind = xg_node_tile_kind(g->g, xg_nodep(g->g, grp->node[0]));
     const uint32_t *result;
     uint32_t nresult = xg_group_results(grp, &result);

@@ -211,6 +211,7 @@ static xg_strategy some_strategy(job *j, const xg_group *g) {
                      .split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS,
                      .fold = !any(j, 8) && (any(j, 8) == 0 || xg_may_fold(j->g, j->m, g->node[0])),
                      .weights_resident = !any(j, 3),
+                     .keep = !any(j, 3),
                      .batched = !any(j, 12)};
     if (!any(j, 12)) s.tile_ic = icp * (1 + any(j, 2));
     if (!any(j, 12)) s.split = (xg_split)any(j, 4);
