@@ -309,7 +309,8 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
-        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
+        if (st == XG_OK) st = xg_plan_make_as(a, sel, m, false, plan);
+        return st == XG_OK && tasks_in(*plan) <= MANY_TASKS ? xg_plan_make(a, sel, m, plan) : st;
     }
     /* A faulty pattern file is an error, not a reason for a simpler strategy. */
     const xg_patterns *library;
