@@ -62,7 +62,10 @@ static void view_extent(judge *j, xg_tile_view *v, const char *name, uint32_t ro
         return;
     }
     uint64_t span = (uint64_t)(cols - 1) * v->pix + v->words;
-    for (uint32_t r = 0; r < rows; r++) {
+    /* Without a ring rows come to higher words block by block: the last il rows hold the highest.
+     */
+    uint32_t first = v->ring || rows <= v->il ? 0 : rows - v->il;
+    for (uint32_t r = first; r < rows; r++) {
         uint64_t h = (uint64_t)v->row0 + r;
         if (v->ring) h %= v->ring;
         uint64_t slot = h / v->il / t->pp * v->il + h % v->il;

@@ -45,18 +45,21 @@ void xg_set_ais(xg_graph *g, const xg_node *n, xg_attr_id id, const int64_t *v, 
     a->n = count;
 }
 
+/* The attributes of a window stand side by side (XG_WINDOW_ATTRS in ops.def). */
 xg_window xg_node_window(const xg_node *n) {
+    const xg_attr *a = xg_attr_of(n, XG_ATTR_kernel_h);
+    if (!a) return (xg_window){.kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1};
     return (xg_window){
-        .kh = (int32_t)xg_ai(n, XG_ATTR_kernel_h),
-        .kw = (int32_t)xg_ai(n, XG_ATTR_kernel_w),
-        .sh = (int32_t)xg_ai(n, XG_ATTR_stride_h),
-        .sw = (int32_t)xg_ai(n, XG_ATTR_stride_w),
-        .dh = (int32_t)xg_ai(n, XG_ATTR_dilation_h),
-        .dw = (int32_t)xg_ai(n, XG_ATTR_dilation_w),
-        .pt = (int32_t)xg_ai(n, XG_ATTR_pad_t),
-        .pl = (int32_t)xg_ai(n, XG_ATTR_pad_l),
-        .pb = (int32_t)xg_ai(n, XG_ATTR_pad_b),
-        .pr = (int32_t)xg_ai(n, XG_ATTR_pad_r),
+        .kh = (int32_t)a[0].i,
+        .kw = (int32_t)a[1].i,
+        .sh = (int32_t)a[2].i,
+        .sw = (int32_t)a[3].i,
+        .dh = (int32_t)a[4].i,
+        .dw = (int32_t)a[5].i,
+        .pt = (int32_t)a[6].i,
+        .pl = (int32_t)a[7].i,
+        .pb = (int32_t)a[8].i,
+        .pr = (int32_t)a[9].i,
     };
 }
 

@@ -367,6 +367,81 @@ static void a_scale_behind_a_transposed_convolution_folds(void **state) {
     assert_true(largest(xg_tensorp(m.g, a), before.v[a], after.v[b]) < 1e-5);
 }
 
+/* Every s-th row and column, joined in a random order, then a convolution: in float, and once more
+ * after quantising, where every integer is the same. */
+static xg_graph *phases_net(xg_test *t, uint64_t seed, uint32_t sh, uint32_t sw) {
+    maker m = {t->a, xg_graph_new(t->a, "phases"), seed};
+    int64_t h = sh * (3 + (int64_t)(xg_random(&m.seed) % 4)), w = sw * 5, c = 3;
+    uint32_t x = conv(&m, "first", float_input(&m, "x", h, w, c), c, c, 1, 0.5f), phase[4],
+             n = sh * sw;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t start[4] = {0, i / sw, i % sw, 0}, step[4] = {1, sh, sw, 1},
+                dim[4] = {1, h / sh, w / sw, c};
+        phase[i] = list_node(&m, XG_OP_Slice, x, XG_ATTR_starts, start, 4);
+        const xg_node *s = node_of(&m, phase[i]);
+        xg_set_ais(m.g, s, XG_ATTR_steps, step, 4);
+        xg_set_ais(m.g, s, XG_ATTR_shape, dim, 4);
+    }
+    for (uint32_t i = n - 1; i > 0; i--) {
+        uint32_t k = (uint32_t)(xg_random(&m.seed) % (i + 1)), was = phase[i];
+        phase[i] = phase[k], phase[k] = was;
+    }
+    uint32_t join = xg_graph_add_node(m.g, XG_OP_Concat, "join", phase, n, 1);
+    xg_set_ai(xg_nodep(m.g, join), XG_ATTR_axis, 3);
+    uint32_t y = conv(&m, "conv", xg_nodep(m.g, join)->out[0], c * n, 5, 3, 0.3f);
+    xg_window v = {.kh = 3,
+                   .kw = 3,
+                   .sh = 1 + (int32_t)(seed % 2),
+                   .sw = 1,
+                   .dh = 1,
+                   .dw = 1,
+                   .pt = 1,
+                   .pr = 2};
+    xg_set_window(node_of(&m, y), &v);
+    xg_tensor_rename(m.g, y, "y");
+    xg_graph_add_output(m.g, y);
+    assert_ok(t->c, xg_graph_infer(t->c, m.g));
+    return m.g;
+}
+
+static double changed_by_canonical_form(xg_test *t, xg_graph *g, const xg_rqrec *r,
+                                        xg_graph **out) {
+    xg_values before, after;
+    *out = g;
+    assert_ok(t->c, xg_canonicalise(t->a, out, NULL, NULL));
+    xg_values_init(&before, g, t->a);
+    xg_values_init(&after, *out, t->a);
+    assert_ok(t->c, xg_values_fill(t->c, &before, "random", 5));
+    copy_inputs(&after, &before);
+    assert_ok(t->c, xg_interp_run(t->c, &before, r));
+    assert_ok(t->c, xg_interp_run(t->c, &after, r));
+    assert_true(outputs_vary(g, &before));
+    uint32_t a = g->output.v[0], b = (*out)->output.v[0];
+    return largest(xg_tensorp(g, a), before.v[a], after.v[b]);
+}
+
+static void phases_side_by_side_become_strides(void **state) {
+    xg_test *t = *state;
+    xg_rqrec r;
+    assert_true(xg_rqrec_profile("ort", &r));
+    static const uint32_t steps[3][2] = {{2, 2}, {1, 2}, {2, 1}};
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        xg_graph *g = phases_net(t, seed, steps[seed % 3][0], steps[seed % 3][1]), *f, *q = g,
+                 *again;
+        assert_true(changed_by_canonical_form(t, g, NULL, &f) < 1e-5);
+        assert_int_equal(count_op(f, XG_OP_Concat), 0);
+        xg_values v, *one = &v;
+        xg_calibration ranges;
+        xg_values_init(&v, g, t->a);
+        assert_ok(t->c, xg_values_fill(t->c, &v, "random", 1));
+        assert_ok(t->c, xg_calibrate(t->a, g, &one, 1, &ranges));
+        assert_ok(t->c, xg_quantise(t->a, &q, &ranges, &r, NULL));
+        assert_int_equal(count_op(q, XG_OP_Concat), 1);
+        assert_true(changed_by_canonical_form(t, q, &r, &again) == 0);
+        assert_int_equal(count_op(again, XG_OP_Concat), 0);
+    }
+}
+
 /* silu(x) at scale 0.1, zero point 5, then hard-swish of its rounding: one table, computed here in
  * another way. */
 static void tables_hold_the_functions(void **state) {
@@ -504,6 +579,7 @@ int main(void) {
         TEST(a_qdq_net_in_detail),
         TEST(a_square_is_a_product),
         TEST(a_scale_behind_a_transposed_convolution_folds),
+        TEST(phases_side_by_side_become_strides),
         TEST(activations_become_bounds),
         TEST(a_shuffle_net_in_detail),
         TEST(tables_hold_the_functions),

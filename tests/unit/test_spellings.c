@@ -180,6 +180,10 @@ static const family families[] = {
        "Slice a i(0,0) i(10,12) i(2,3) i(2,2) => p ; Slice a i(0,1) i(10,12) i(2,3) i(2,2) => q ; "
        "Slice a i(1,0) i(10,12) i(2,3) i(2,2) => r ; Slice a i(1,1) i(10,12) i(2,3) i(2,2) => t ; "
        "Concat p q r t axis=1 => y"},
+      {0,
+       "Slice a i(0) i(10) i(2) i(2) => m ; Slice a i(1) i(10) i(2) i(2) => o ; Slice m i(0) i(12) "
+       "i(3) i(2) => p ; Slice m i(1) i(12) i(3) i(2) => q ; Slice o i(0) i(12) i(3) i(2) => r ; "
+       "Slice o i(1) i(12) i(3) i(2) => t ; Concat p r q t axis=1 => y"},
       {0, "Reshape a i(1,8,5,2,6,2) => t ; Transpose t perm=[0,3,5,1,2,4] => u ; Reshape u "
           "i(1,32,5,6) => y"}}},
     {"a constant",
