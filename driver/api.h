@@ -124,8 +124,8 @@ xg_status xgc_bad_form(xg_ctx *c, const char *form, const char *known);
 
 /* front_options.c: the public options as xgraph's. USAGE names an option with an impossible value.
  * The result points to o's texts and to *images. */
-xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_options *images,
-                            xg_front_options *f);
+xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, const xgc_machine *m,
+                            xg_image_options *images, xg_front_options *f);
 /* quantize_print.c: forms "text", "json", "onnx", "xg", "table". */
 xg_status xgc_print_quantize(xg_ctx *c, const quantize_result *r, const char *form, xg_buf *out);
 

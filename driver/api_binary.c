@@ -58,6 +58,8 @@ static xg_status compile_body(void *arg) {
     if (st == XG_OK) *b->selection = *xg_plan_selection(b->plan);
     if (st == XG_OK) st = xg_lower(a, b->plan, &b->program);
     if (st != XG_OK) return st;
+    if (!b->program->segment.n)
+        xg_warn(k->x->ctx, "", "nothing runs on the accelerator: all operators are on the host");
     b->program->tool_version = "xgc " XGC_VERSION;
     b->program->input_digest = xg_strdup(a, k->model->input_digest);
     b->program->options = xg_strdup(a, k->model->options);

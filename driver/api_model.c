@@ -236,7 +236,7 @@ static xg_status model_body(void *arg) {
     if (st != XG_OK) return st;
     xg_front_options f;
     xg_image_options images;
-    st = xgc_front_options(l->x->ctx, &o, &images, &f);
+    st = xgc_front_options(l->x->ctx, &o, l->machine, &images, &f);
     if (st != XG_OK) return st;
     const xg_rqrec *record = &l->machine->m->rq;
     xg_front_result front;

@@ -224,7 +224,7 @@ static xg_status quantize_body(void *arg) {
         return xg_error(k->x->ctx, XG_USAGE, "", "accuracy needs both inputs and labels");
     xg_status st = choose_target(k, q);
     if (st == XG_OK) st = choose_type(k, q);
-    if (st == XG_OK) st = xgc_front_options(k->x->ctx, m, &images, &f);
+    if (st == XG_OK) st = xgc_front_options(k->x->ctx, m, k->machine, &images, &f);
     if (st != XG_OK) return st;
     progress(k, "quantise", 0);
     st = xg_front_full(a, k->path, &f, &q->record, &q->front, &q->report);

@@ -158,7 +158,7 @@ static xg_status read_model(const interpreting *p, xg_arena *a, xg_rqrec *record
         *record = p->machine->m->rq;
     else if (!xg_rqrec_profile("ort", record))
         return xg_error(c, XG_INTERNAL, "", "no profile ort");
-    xg_status st = xgc_front_options(c, p->model, &images, &f);
+    xg_status st = xgc_front_options(c, p->model, p->machine, &images, &f);
     f.as_it_is = !p->machine && !f.calib_inputs && !f.calibration_path;
     return st == XG_OK ? xg_front(a, p->path, &f, record, g, &quant) : st;
 }

@@ -54,8 +54,8 @@ static xg_status parse_numbers(xg_ctx *c, const char *what, const char *s, float
     return XG_OK;
 }
 
-xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_options *images,
-                            xg_front_options *f) {
+xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, const xgc_machine *m,
+                            xg_image_options *images, xg_front_options *f) {
     *f = (xg_front_options){
         .import = {.shape = o->shape,
                    .nshape = (uint32_t)o->nshape,
@@ -67,6 +67,8 @@ xg_status xgc_front_options(xg_ctx *c, const xgc_model_options *o, xg_image_opti
         .calib_inputs = o->calibration,
         .weights_random = o->random_weights,
         .images = images,
+        .kernel_max = m ? m->m->tile.kernel_max : 0,
+        .stride_max = m ? m->m->tile.stride_max : 0,
         .input_type = o->input_type,
         .ninput_type = (uint32_t)o->ninput_type,
     };

@@ -55,6 +55,13 @@ static const xg_rqrec *record_for_rest(const xg_graph *g, const xg_rqrec *record
     return integers && record->pow2_scales && xg_rqrec_profile("ort", general) ? general : record;
 }
 
+static xg_canonical_options with_limits(const xg_front_options *o) {
+    return (xg_canonical_options){.dump = o->dump,
+                                  .dump_arg = o->dump_arg,
+                                  .kernel_max = o->kernel_max,
+                                  .stride_max = o->stride_max};
+}
+
 /* From ranges to the canonical integer graph. */
 static xg_status quantise_by_ranges(xg_arena *a, const xg_front_options *o, const xg_rqrec *record,
                                     xg_front_result *r, xg_quant_report *report) {
@@ -65,7 +72,8 @@ static xg_status quantise_by_ranges(xg_arena *a, const xg_front_options *o, cons
     if (report && o->calibration_path) report->how = "a table";
     if (st == XG_OK) st = show(o, "quantise", r->graph);
     /* Quantize and Dequantize have come in: what moves around them or folds moves once more. */
-    return st == XG_OK ? xg_canonicalise(a, &r->graph, o->dump, o->dump_arg) : st;
+    xg_canonical_options again = with_limits(o);
+    return st == XG_OK ? xg_canonicalise_with(a, &r->graph, &again) : st;
 }
 
 static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_options *o,
@@ -203,8 +211,8 @@ static xg_status check_types(xg_ctx *c, const xg_front_options *o) {
 static xg_status canonicalise(xg_arena *a, const xg_front_options *o, xg_front_result *r) {
     xg_ctx *c = xg_arena_ctx(a);
     codes k = {a, o, NULL, xg_newn(a, bool, o->ninput_type + 1)};
-    xg_canonical_options with = {
-        .dump = o->dump, .dump_arg = o->dump_arg, .codes = codes_of, .codes_arg = &k};
+    xg_canonical_options with = with_limits(o);
+    with.codes = codes_of, with.codes_arg = &k;
     xg_status st = check_types(c, o);
     if (st == XG_OK && o->calib_inputs) st = xg_graph_compact(c, r->graph, a, &k.raw);
     if (st == XG_OK) st = xg_canonicalise_with(a, &r->graph, &with);

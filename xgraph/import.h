@@ -60,7 +60,8 @@ typedef struct xg_canonical_options {
     void *dump_arg;
     xg_codes_fn codes; /* NULL: nothing is known; then signed layers stand for signed inputs */
     void *codes_arg;
-    bool approximated; /* result: a pass that is not exact rewrote something */
+    int64_t kernel_max, stride_max; /* of a machine's convolutions; 0: not known */
+    bool approximated;              /* result: a pass that is not exact rewrote something */
 } xg_canonical_options;
 XG_MUST_USE xg_status xg_canonicalise_with(xg_arena *a, xg_graph **g, xg_canonical_options *o);
 
@@ -245,6 +246,7 @@ typedef struct xg_front_options {
     const char *const *input_type; /* "NAME=i8" or "NAME=u8": what an f32 input of an integer export
                                       holds; without, calib_inputs tell */
     uint32_t ninput_type;
+    int64_t kernel_max, stride_max; /* of the machine's convolutions; 0: not known */
     bool as_it_is; /* stop at the canonical graph: float stays float, nothing is fitted */
     xg_dump_fn dump;
     void *dump_arg;

@@ -8,7 +8,7 @@
  * (i, j) on phase (a, b) is tap (s i + a, s j + b) on the map. Same products, same sums; and no
  * phase has to be picked from memory. */
 
-enum { KERNEL_MAX = 8, PHASES_MAX = 16 };
+enum { KERNEL_MAX = 8, STRIDE_MAX = 8, PHASES_MAX = 16 };
 
 typedef struct phases {
     uint32_t root; /* the map */
@@ -87,6 +87,15 @@ static uint32_t spread(xg_rw *r, uint32_t weights, const phases *p) {
     return xg_rw_const(r, w.name, w.dtype, 4, dim, to, w.quant);
 }
 
+/* No larger than the machine's, where one is known. */
+static bool fits(const xg_rw *r, const xg_window *w) {
+    const xg_canonical_options *o = r->args->options;
+    int64_t kernel = o && o->kernel_max ? o->kernel_max : KERNEL_MAX;
+    int64_t stride = o && o->stride_max ? o->stride_max : STRIDE_MAX;
+    return xg_max(w->kh, w->kw) <= xg_min(kernel, KERNEL_MAX) &&
+           xg_max(w->sh, w->sw) <= xg_min(stride, STRIDE_MAX);
+}
+
 static bool focus(xg_rw *r, uint32_t node) {
     const xg_node *n = xg_nodep(r->g, node);
     const xg_node *join = n->op == XG_OP_Conv ? xg_rw_made_by(r, n->in[0], XG_OP_Concat) : NULL;
@@ -95,8 +104,8 @@ static bool focus(xg_rw *r, uint32_t node) {
     const xg_tensor *w = xg_in(r->g, n, 1);
     xg_window v = xg_node_window(n);
     if (!w->data || w->rank != 4 || v.dh != 1 || v.dw != 1) return false;
-    if (!read_phases(r, join, &p) || v.kh * p.sh > KERNEL_MAX || v.kw * p.sw > KERNEL_MAX)
-        return false;
+    int64_t pads = xg_max(xg_max(v.pt, v.pb), xg_max(v.pl, v.pr));
+    if (!fits(r, &v) || pads > 1 << 20 || !read_phases(r, join, &p)) return false;
     int32_t sh = (int32_t)p.sh, sw = (int32_t)p.sw;
     v = (xg_window){.kh = v.kh * sh,
                     .kw = v.kw * sw,
@@ -108,6 +117,7 @@ static bool focus(xg_rw *r, uint32_t node) {
                     .pl = v.pl * sw,
                     .pb = v.pb * sh,
                     .pr = v.pr * sw};
+    if (!fits(r, &v)) return false;
     uint32_t in[3] = {p.root, spread(r, n->in[1], &p), n->nin > 2 ? n->in[2] : XG_NONE};
     uint32_t out = n->out[0], nin = n->nin;
     xg_tensor y = r->g->tensor.v[out];

@@ -439,6 +439,10 @@ static void phases_side_by_side_become_strides(void **state) {
         assert_int_equal(count_op(q, XG_OP_Concat), 1);
         assert_true(changed_by_canonical_form(t, q, &r, &again) == 0);
         assert_int_equal(count_op(again, XG_OP_Concat), 0);
+        assert_ok(t->c, xg_graph_compact(t->c, phases_net(t, seed, 2, 2), t->a, &f));
+        xg_canonical_options small = {.kernel_max = 5, .stride_max = 8};
+        assert_ok(t->c, xg_canonicalise_with(t->a, &f, &small));
+        assert_int_equal(count_op(f, XG_OP_Concat), 1); /* a kernel of 6 is too large there */
     }
 }
 
