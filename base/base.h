@@ -147,6 +147,9 @@ void xg_puts(xg_buf *b, const char *s);
 void xg_putf(xg_buf *b, const char *fmt, ...) XG_PRINTF(2, 3);
 /* s in double quotes with \" \\ \n \t \xHH escapes; JSON-compatible when json is true (\u00HH). */
 void xg_put_quoted(xg_buf *b, const char *s, bool json);
+/* s as text or attribute of XML 1.0 in UTF-8; what that cannot hold (control characters, bytes that
+ * are not UTF-8) becomes '?'. */
+void xg_put_xml(xg_buf *b, const char *s);
 /* A float32 as hexadecimal text that reads back to the same bits ("0x1.8p-3", "nan", "inf",
  * "-inf"). */
 void xg_put_f32(xg_buf *b, float f);

@@ -117,6 +117,25 @@ void xg_put_quoted(xg_buf *b, const char *s, bool json) {
     xg_put(b, "\"", 1);
 }
 
+void xg_put_xml(xg_buf *b, const char *s) {
+    for (const unsigned char *p = (const unsigned char *)s; *p;) {
+        size_t n = utf8_len(p);
+        const char *named = *p == '<'   ? "&lt;"
+                            : *p == '>' ? "&gt;"
+                            : *p == '&' ? "&amp;"
+                            : *p == '"' ? "&quot;"
+                                        : NULL;
+        bool beyond = n == 3 && p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe; /* U+FFFE, U+FFFF */
+        if (named)
+            xg_puts(b, named);
+        else if (n == 0 || beyond || (*p < 0x20 && *p != '\n' && *p != '\t'))
+            xg_put(b, "?", 1);
+        else
+            xg_put(b, p, n);
+        p += n ? n : 1;
+    }
+}
+
 void xg_put_f32(xg_buf *b, float f) {
     uint32_t bits;
     memcpy(&bits, &f, sizeof(bits));

@@ -145,50 +145,31 @@ void xg_check_print_json(const xg_check_result *r, xg_buf *out) {
     xg_puts(out, "\n");
 }
 
-/* Text for XML; control characters that XML 1.0 cannot hold become '?'. */
-static void put_xml(xg_buf *out, const char *s) {
-    for (; *s; s++) {
-        unsigned char ch = (unsigned char)*s;
-        if (ch == '<')
-            xg_puts(out, "&lt;");
-        else if (ch == '>')
-            xg_puts(out, "&gt;");
-        else if (ch == '&')
-            xg_puts(out, "&amp;");
-        else if (ch == '"')
-            xg_puts(out, "&quot;");
-        else if (ch < 0x20 && ch != '\n' && ch != '\t')
-            xg_puts(out, "?");
-        else
-            xg_put(out, s, 1);
-    }
-}
-
 void xg_check_print_junit(const xg_check_result *r, xg_buf *out) {
     uint32_t failed = 0;
     for (uint32_t i = 0; i < r->cases.n; i++) failed += !r->cases.v[i].ok;
     xg_puts(
         out,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"xgc check ");
-    put_xml(out, r->machine);
+    xg_put_xml(out, r->machine);
     xg_putf(out, "\" tests=\"%u\" failures=\"%u\" errors=\"0\">\n", r->cases.n, failed);
     for (uint32_t i = 0; i < r->cases.n; i++) {
         const xg_check_case *k = &r->cases.v[i];
         xg_puts(out, "    <testcase classname=\"xgc.check\" name=\"");
-        put_xml(out, k->name);
+        xg_put_xml(out, k->name);
         if (k->ok) {
             xg_puts(out, "\"/>\n");
             continue;
         }
         xg_puts(out, "\">\n      <failure message=\"");
-        put_xml(out, k->message);
+        xg_put_xml(out, k->message);
         xg_puts(out, "\">");
         xg_buf text = {.arena = out->arena};
         for (uint32_t d = 0; d < r->divergence.n; d++)
             if (!strncmp(k->name, r->divergence.v[d].input, strlen(r->divergence.v[d].input)) &&
                 k->name[strlen(r->divergence.v[d].input)] == ':')
                 put_divergence(&r->divergence.v[d], &text);
-        if (text.n) put_xml(out, text.p);
+        if (text.n) xg_put_xml(out, text.p);
         xg_puts(out, "</failure>\n    </testcase>\n");
     }
     xg_puts(out, "  </testsuite>\n</testsuites>\n");

@@ -4,19 +4,6 @@
 
 enum { LEFT = 110, TOP = 46, ROW = 22, GAP = 8, BOTTOM = 40 };
 
-static void put_escaped(xg_buf *out, const char *s) {
-    for (; *s; s++) {
-        if (*s == '<')
-            xg_puts(out, "&lt;");
-        else if (*s == '>')
-            xg_puts(out, "&gt;");
-        else if (*s == '&')
-            xg_puts(out, "&amp;");
-        else
-            xg_put(out, (unsigned char)*s < 0x20 ? "?" : s, 1);
-    }
-}
-
 /* One engine's row: neighbouring bins of the same shade become one rectangle; ten shades. */
 static void put_row(const float *bin, int y, const char *colour, xg_buf *out) {
     for (int b = 0; b < XG_TIMELINE_BINS;) {
@@ -44,11 +31,11 @@ static void put_layers(const xg_report *r, int height, xg_buf *out) {
                 "fill-opacity=\"%s\">"
                 "<title>",
                 x0, TOP - 16, x1 - x0, height, i % 2 ? "0.03" : "0.09");
-        put_escaped(out, r->layer.v[i].node);
+        xg_put_xml(out, r->layer.v[i].node);
         xg_putf(out, ": %" PRIu64 " cycles</title></rect>\n", r->layer.v[i].cycles);
         if (x1 - x0 < 60) continue;
         xg_putf(out, "<text x=\"%.2f\" y=\"%d\" font-size=\"9\">", x0 + 3, TOP - 6);
-        put_escaped(out, xg_strndup(out->arena, r->layer.v[i].node, (size_t)((x1 - x0) / 6)));
+        xg_put_xml(out, xg_strndup(out->arena, r->layer.v[i].node, (size_t)((x1 - x0) / 6)));
         xg_puts(out, "</text>\n");
     }
 }
@@ -64,10 +51,10 @@ void xg_report_print_svg(const xg_report *r, xg_buf *out) {
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"8\" y=\"18\" "
             "font-size=\"14\">",
             LEFT + XG_TIMELINE_BINS + 20, height);
-    put_escaped(out,
-                xg_strf(out->arena, "%s on %s: %" PRIu64 " cycles, %.4g ms, %.1f %% of the peak",
-                        r->model, r->machine->name, r->cycles, r->ms,
-                        r->peak_tops > 0 ? 100.0 * r->tops / r->peak_tops : 0));
+    xg_put_xml(out,
+               xg_strf(out->arena, "%s on %s: %" PRIu64 " cycles, %.4g ms, %.1f %% of the peak",
+                       r->model, r->machine->name, r->cycles, r->ms,
+                       r->peak_tops > 0 ? 100.0 * r->tops / r->peak_tops : 0));
     xg_puts(out, "</text>\n");
     if (r->cycles) put_layers(r, engines + 16, out);
     for (int i = 0; i < rows; i++) {

@@ -281,6 +281,27 @@ static void test_quoting(void **state) {
     assert_string_equal(quoted(t->a, "\x80", false), "\"\x80\"");
 }
 
+static void test_xml(void **state) {
+    xg_test *t = *state;
+    static const struct {
+        const char *text, *xml;
+    } want[] = {
+        {"a<b>&\"c'", "a&lt;b&gt;&amp;&quot;c'"},
+        {"\x01\r\n\t\x1f", "??\n\t?"},
+        {"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"cut \xe2\x82", "cut ??"}, /* a name that was shortened inside a character */
+        {"\x80"
+         "a\xc0\xaf\xed\xa0\x80",
+         "?a?????"},
+        {"\xef\xbf\xbd\xef\xbf\xbe\xef\xbf\xbf", "\xef\xbf\xbd??"},
+    };
+    for (size_t i = 0; i < XG_COUNT(want); i++) {
+        xg_buf b = {.arena = t->a};
+        xg_put_xml(&b, want[i].text);
+        assert_string_equal(b.p, want[i].xml);
+    }
+}
+
 static const char *f32_text(xg_arena *a, float f) {
     xg_buf b = {.arena = a};
     xg_put_f32(&b, f);
@@ -579,6 +600,7 @@ int main(void) {
         TEST(test_status_names),
         TEST(test_buffers),
         TEST(test_quoting),
+        TEST(test_xml),
         TEST(test_f32_text),
         TEST(test_locale_has_no_say),
         TEST(test_map),
