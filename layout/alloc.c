@@ -9,23 +9,12 @@
 
 #include "isa/tile.h"
 
-#include <stdlib.h>
-
 enum { LOOK_BACK = 64 }; /* stages: the longest `ahead` that is wished */
-
-typedef struct span {
-    uint32_t lo, hi;
-} span;
 
 static uint32_t memory_size(const xg_machine *m, uint8_t mem) {
     xg_mem_desc d;
     m->family->mem_desc(m, mem, &d);
     return mem == XG_MEM_PARAM ? m->tile.param_bytes : d.depth;
-}
-
-static int by_start(const void *a, const void *b) {
-    const span *x = a, *y = b;
-    return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
 /* First stage in which a buffer is wished to be its own. */
@@ -38,34 +27,29 @@ static bool clash(const xg_buffer *a, const xg_buffer *b, bool soft) {
     return soft && wished_first(a) <= b->soft_last && wished_first(b) <= a->soft_last;
 }
 
-/* Lowest address where want words fit between the taken spans, or UINT32_MAX. */
-static uint32_t first_fit(span *taken, uint32_t n, uint32_t want, uint32_t size) {
-    qsort(taken, n, sizeof *taken, by_start);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (taken[i].lo >= at && taken[i].lo - at >= want) return at;
-        if (taken[i].hi > at) at = taken[i].hi;
-    }
-    return size >= at && size - at >= want ? at : UINT32_MAX;
-}
-
-/* Buffers of lower numbers that may clash with the one at hand. */
+/* Buffers of lower numbers that may clash with the one at hand, by address. */
 typedef struct alive {
     uint32_t *v, n;
-    span *taken; /* room for as many spans */
 } alive;
 
-static bool place_buffer(xg_core_plan *core, alive *l, uint32_t b, uint32_t size, bool soft) {
+static void insert(const xg_core_plan *core, alive *l, uint32_t b) {
+    uint32_t i = l->n++;
+    for (; i && core->buffer.v[l->v[i - 1]].addr > core->buffer.v[b].addr; i--)
+        l->v[i] = l->v[i - 1];
+    l->v[i] = b;
+}
+
+/* The lowest address at which the buffer lies between those that it clashes with. */
+static bool place_buffer(xg_core_plan *core, const alive *l, uint32_t b, uint32_t size, bool soft) {
     xg_buffer *buf = &core->buffer.v[b];
-    span *taken = l->taken;
-    uint32_t n = 0;
+    uint32_t at = 0;
     for (uint32_t i = 0; i < l->n; i++) {
         const xg_buffer *o = &core->buffer.v[l->v[i]];
-        if (o->mem == buf->mem && clash(o, buf, soft))
-            taken[n++] = (span){o->addr, o->addr + o->size};
+        if (o->mem != buf->mem || o->addr + o->size <= at || !clash(o, buf, soft)) continue;
+        if (o->addr >= at && o->addr - at >= buf->size) break;
+        at = o->addr + o->size;
     }
-    uint32_t at = first_fit(taken, n, buf->size, size);
-    if (at == UINT32_MAX) return false;
+    if (at > size || size - at < buf->size) return false;
     buf->addr = at;
     return true;
 }
@@ -122,7 +106,7 @@ static bool place_all(const xg_machine *m, xg_core_plan *core, uint32_t from, bo
             *lack = lack_of(core, l, b, room);
             return false;
         }
-        if (core->buffer.v[b].parent == XG_NONE) l->v[l->n++] = b;
+        if (core->buffer.v[b].parent == XG_NONE) insert(core, l, b);
     }
     return true;
 }
@@ -134,7 +118,7 @@ static void look_back(xg_arena *a, xg_core_plan *core, uint32_t from, alive *l) 
     l->n = core->alive.n;
     for (uint32_t i = 0; i < l->n; i++) l->v[i] = core->alive.v[i];
     for (uint32_t b = core->alive_from; b < from; b++)
-        if (core->buffer.v[b].parent == XG_NONE) l->v[l->n++] = b;
+        if (core->buffer.v[b].parent == XG_NONE) insert(core, l, b);
     if (from < core->buffer.n) bury(core, l, from);
     core->alive.n = 0;
     for (uint32_t i = 0; i < l->n; i++) xg_push(a, &core->alive, l->v[i]);
@@ -147,7 +131,7 @@ xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t from) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
     uint32_t known = from < core->alive_from ? 0 : core->alive_from;
     uint32_t most = core->alive.n + core->buffer.n - known;
-    alive l = {xg_newn(tmp, uint32_t, most), 0, xg_newn(tmp, span, most)};
+    alive l = {xg_newn(tmp, uint32_t, most), 0};
     look_back(p->draft, core, from, &l);
     bool ok = place_all(p->machine, core, from, false, &l, p->lack) ||
               place_all(p->machine, core, from, true, &l, p->lack);

@@ -30,8 +30,9 @@ xg_status xg_plan_cycles(const xg_plan *p, uint64_t *cycles) {
 }
 
 enum {
-    /* Plans with more are not refined; nor are others built that differ in tiles only: each group's
-     * tiles are the best by the same estimate, and with many of them it errs least. */
+    /* Of a plan with more, what the solver chose otherwise is not built when it differs in tiles
+     * only: each group's tiles are the best by the same estimate, and with many of them it errs
+     * least. Nor is the program solved again. */
     MANY_TASKS = 50000,
     NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
@@ -39,14 +40,28 @@ enum {
     ATTEMPTS = STRATEGIES + 3 /* and rounds of the program with what plans have shown */
 };
 
+/* Beside the four: "ilp" without what the estimate judges less well: groups of several results,
+ * rows that are kept; and without batched groups, since a tail shared by channels saves the same
+ * traffic. */
+enum { ILP, NO_SIBLINGS, PATH, GREEDY, LAYER, NO_KEPT, NO_BATCHED };
+static const char *const names[STRATEGIES] = {"ilp",
+                                              "ilp without siblings",
+                                              "path",
+                                              "greedy",
+                                              "layer",
+                                              "ilp without kept rows",
+                                              "ilp image by image"};
+
 /* Plans are large: of all attempts only the fastest has its plan, in an arena of its own. */
 typedef struct attempt {
     xg_selection sel;
     xg_plan *plan;       /* NULL: not the fastest */
-    xg_selection *built; /* what the plan came to, with its forecast; NULL: not refined either */
+    xg_selection *built; /* what the plan came to, with its forecast; NULL: too many tasks */
     xg_buf lp;           /* the 0-1 program that chose it */
     uint64_t cycles, tasks;
-    bool ok, again, refined; /* again: an earlier attempt has the same plan */
+    bool chosen, ok; /* sel is one; its plan works */
+    bool again;      /* an earlier attempt has the same plan */
+    bool refined;
 } attempt;
 
 static uint64_t tasks_in(const xg_plan *p) {
@@ -154,20 +169,36 @@ static bool same_choice(const xg_selection *a, const xg_selection *b, bool other
     return true;
 }
 
+/* Whether a strategy that can be asked for by name has the same selection as t[i]. */
+static bool has_name(const attempt *t, uint32_t i) {
+    for (uint32_t k = PATH; k <= LAYER; k++)
+        if (t[k].chosen && same_choice(&t[k].sel, &t[i].sel, false)) return true;
+    return false;
+}
+
+/* t[k] was built: whether that is, or is as good as, the plan that t[i] would get. What has a name
+ * must come to what the name alone gives. */
+static bool is_known(const attempt *t, uint32_t k, uint32_t i, bool named) {
+    if (!t[k].ok) return false;
+    if (named) return same_choice(&t[k].sel, &t[i].sel, false);
+    bool other_tiles = t[k].tasks > MANY_TASKS;
+    return same_choice(&t[k].sel, &t[i].sel, other_tiles) ||
+           (t[k].built && same_choice(t[k].built, &t[i].sel, other_tiles));
+}
+
 /* t[i].sel was chosen: its plan, unless an earlier attempt has the same. */
 static void try_choice(xg_arena *a, const xg_machine *m, bool refine, attempt *t, uint32_t i,
                        attempt **fastest) {
+    bool named = has_name(t, i);
     for (uint32_t k = 0; k < i; k++) {
-        bool other_tiles = t[k].tasks > MANY_TASKS;
-        bool same = t[k].ok && same_choice(&t[k].sel, &t[i].sel, other_tiles);
-        same |= t[k].ok && t[k].built && same_choice(t[k].built, &t[i].sel, other_tiles);
-        if (!same) continue;
+        if (!is_known(t, k, i, named)) continue;
         t[i].cycles = t[k].cycles;
         t[i].tasks = t[k].tasks;
         t[i].ok = t[i].again = true;
         return;
     }
-    try_plan(a, m, refine, &t[i], fastest);
+    t[i].refined = refine || named;
+    try_plan(a, m, t[i].refined, &t[i], fastest);
 }
 
 static void refine_one(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n, bool all,
@@ -177,18 +208,16 @@ static void refine_one(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
         if (t[i].ok && !t[i].again && !t[i].refined && (all || !keeps_rows(&t[i].sel)) &&
             (!first || t[i].cycles < first->cycles))
             first = &t[i];
-    bool near = first && first->cycles - first->cycles / NEAR <= (*fastest)->cycles;
-    if (!near || first->tasks > MANY_TASKS) return;
+    if (!first || first->cycles - first->cycles / NEAR > (*fastest)->cycles) return;
     first->refined = true;
     try_plan(a, m, true, first, fastest);
 }
 
-/* Refining takes longest: only the two fastest plans have the chance, and the fastest that keeps no
- * rows; none that is slower by far, or has very many tasks. */
+/* Refining takes longest: beside the strategies with a name, which all are refined, only the
+ * fastest plan has the chance, and the fastest that keeps no rows; none that is slower by far. */
 static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
                            attempt **fastest) {
     if (!*fastest) return;
-    refine_one(a, m, t, n, true, fastest);
     refine_one(a, m, t, n, true, fastest);
     refine_one(a, m, t, n, false, fastest);
 }
@@ -197,7 +226,7 @@ static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_
 static void share_tail(xg_arena *a, const xg_machine *m, const attempt *from, attempt *t,
                        attempt **fastest, xg_buf *note) {
     if (!xg_share_tail(a, &from->sel, m, xg_tail_border(&from->sel, m), &t->sel)) return;
-    try_plan(a, m, from->tasks <= MANY_TASKS, t, fastest);
+    try_plan(a, m, true, t, fastest);
     if (t->ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t->cycles);
 }
 
@@ -226,6 +255,7 @@ static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_
             xg_diag_truncate(xg_arena_ctx(a), diags);
             break;
         }
+        t[n].chosen = true;
         try_choice(a, m, true, t, n, fastest);
         if (!t[n].ok || t[n].again) break;
         tasks += t[n].tasks;
@@ -234,25 +264,13 @@ static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_
     return n;
 }
 
-/* Beside the four: "ilp" without what the estimate judges less well: groups of several results,
- * rows that are kept; and without batched groups, since a tail shared by channels saves the same
- * traffic. */
-enum { ILP, NO_SIBLINGS, PATH, GREEDY, LAYER, NO_KEPT, NO_BATCHED };
-static const char *const names[STRATEGIES] = {"ilp",
-                                              "ilp without siblings",
-                                              "path",
-                                              "greedy",
-                                              "layer",
-                                              "ilp without kept rows",
-                                              "ilp image by image"};
-
 /* False when attempt i is not worth while: what it goes without is not in the first. */
 static bool attempt_options(const xg_graph *g, const attempt *first, uint32_t i,
                             xg_select_options *o) {
     bool less = i == NO_SIBLINGS || i == NO_KEPT || i == NO_BATCHED;
     o->strategy = less ? names[ILP] : names[i];
     if (i) o->lp = NULL;
-    if (less && !first->ok) return false;
+    if (less && !first->chosen) return false;
     if (i == NO_SIBLINGS) {
         if (o->admit || !has_siblings(&first->sel)) return false;
         o->admit = one_result;
@@ -274,9 +292,11 @@ static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
         if (!attempt_options(g, &t[ILP], i, &mine)) continue;
         if (!i && solver) st = ask(solver, NULL, 0, o->lp, &t[0]);
         if (st != XG_OK) st = xg_select_with(a, g, m, &mine, &t[i].sel);
-        if (st == XG_OK) try_choice(a, m, false, t, i, fastest);
+        t[i].chosen = st == XG_OK;
         if (st != XG_OK) xg_diag_truncate(c, diags);
     }
+    for (uint32_t i = 0; i < STRATEGIES; i++)
+        if (t[i].chosen) try_choice(a, m, false, t, i, fastest);
 }
 
 static const char *name_of(uint32_t i) {
@@ -309,8 +329,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
                        const xg_select_options *o, xg_selection *sel, xg_plan **plan) {
     if (strcmp(o->strategy, names[0])) {
         xg_status st = xg_select_with(a, g, m, o, sel);
-        if (st == XG_OK) st = xg_plan_make_as(a, sel, m, false, plan);
-        return st == XG_OK && tasks_in(*plan) <= MANY_TASKS ? xg_plan_make(a, sel, m, plan) : st;
+        return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
     /* A faulty pattern file is an error, not a reason for a simpler strategy. */
     const xg_patterns *library;

@@ -9,7 +9,11 @@
 
 #include <string.h>
 
-enum { REFINE_CYCLES = 4096, REFINE_STEPS = 4 };
+enum {
+    REFINE_CYCLES = 4096,
+    REFINE_STEPS = 4,
+    REFINE_TASKS = 100000 /* a plan's neighbours have no more together; then none is tried */
+};
 
 typedef struct mark {
     uint32_t task, buffer, stage, tile;
@@ -22,6 +26,7 @@ typedef struct maker {
     uint32_t signals;       /* SIGNALs of each core in this segment */
     bool refine;            /* strategies may be bettered, in the first round */
     bool trial;             /* a neighbour is being tried */
+    uint64_t tried;         /* tasks of all neighbours */
     uint32_t round;         /* of images */
     bool apart_since;       /* cores have worked on their own images since the last of them */
     uint32_t victim;        /* XG_NONE, or the tensor that had better not stay on chip */
@@ -161,6 +166,7 @@ static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
         xg_span span = {0, 0};
+        if (mk->trial) mk->tried += b->core->task.n - task;
         if (st == XG_OK) st = place_group(mk, b->core, task, from, &span);
         if (st != XG_OK) return st;
         if (span.cycles > slowest->cycles) *slowest = span;
@@ -239,16 +245,26 @@ static const char *kind_of(const maker *mk, const xg_group *g, xg_buf *key) {
     return key->p;
 }
 
+static bool seen_before(const xg_strategy *tried, uint32_t n, const xg_strategy *s) {
+    for (uint32_t i = 0; i < n; i++)
+        if (xg_same_strategy(&tried[i], s)) return true;
+    return false;
+}
+
 /* Strategies near g's; each step goes to the fastest of them, while that gains a hundredth. */
 static xg_status search_near(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
                              uint64_t bytes) {
     xg_group *g = &mk->p->sel->group.v[gi];
     xg_strategy near[XG_NEIGHBOURS], best = g->strategy;
+    xg_strategy tried[XG_NEIGHBOURS * REFINE_STEPS + 1] = {best};
+    uint32_t ntried = 1;
     for (uint32_t step = 0; step < REFINE_STEPS; step++) {
         uint64_t before = span.cycles;
         uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
-        for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t i = 0; i < n && mk->tried < REFINE_TASKS; i++) {
             xg_span now;
+            if (seen_before(tried, ntried, &near[i])) continue;
+            tried[ntried++] = near[i];
             back_to_marks(mk, pieces, bytes);
             g->strategy = near[i];
             xg_status st = try_group(mk, gi, &now);
