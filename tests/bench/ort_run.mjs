@@ -1,6 +1,6 @@
 // ONNX Runtime's side of the speed benchmark: prints one JSON line.
 //
-//   node ort_run.mjs time MODEL [RUNS]          best and median ms of an inference, one thread
+//   node ort_run.mjs time MODEL [RUNS]          best and median processor ms of an inference, one thread
 //   node ort_run.mjs accuracy MODEL X Y         percent of images of X (.npy, f32) whose largest output is Y's (.npy, i32)
 //
 // ORT_MODULES names the folder where `npm install onnxruntime-node` was done (default: the current folder).
@@ -25,6 +25,11 @@ function largest(v) {
   return at;
 }
 
+function processorMs() {
+  const t = process.cpuUsage();
+  return (t.user + t.system) / 1e3;
+}
+
 async function time(session, runs) {
   const feeds = {};
   for (const m of session.inputMetadata) {
@@ -34,9 +39,9 @@ async function time(session, runs) {
   }
   const ms = [];
   for (let i = -2; i < runs; i++) {
-    const start = performance.now();
+    const start = processorMs();
     await session.run(feeds);
-    if (i >= 0) ms.push(performance.now() - start);
+    if (i >= 0) ms.push(processorMs() - start);
   }
   ms.sort((a, b) => a - b);
   return { best_ms: ms[0], median_ms: ms[ms.length >> 1], runs };

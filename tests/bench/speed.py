@@ -87,7 +87,8 @@ class Bench:
 
     def spell(self, command):
         text = ' '.join(map(str, command))
-        for long, short in ((self.xgc, 'xgc'), (self.models, '$XGC_MODELS'), (HERE, 'tests/bench')):
+        for long, short in ((self.xgc, 'xgc'), (self.models, '$XGC_MODELS'), (HERE, 'tests/bench'), (f'{self.folder}/', ''),
+                            (f'{HERE.parent.parent}/', '')):
             text = text.replace(str(long), short)
         return text
 
@@ -201,7 +202,7 @@ def attempt(bench, what, function, *args):
 
 def verdict(value, bar, moonshot, lower=False):
     if bar is None:
-        return 'moonshot' if (value <= moonshot if lower else value >= moonshot) else 'no bar'
+        return 'moonshot' if (value <= moonshot if lower else value >= moonshot) else 'not met'
     if lower:
         value, bar, moonshot = -value, -bar, -moonshot
     return 'moonshot' if value >= moonshot else 'bar met' if value >= bar else 'BELOW BAR'
@@ -339,12 +340,12 @@ def small_model(bench, name):
         path, operators = small_xg(bench, name, machine)
         if operators > SMALL:
             return None
-        if path.stat().st_size > 20e6 and machine != MACHINES[0]:
-            continue
         times[machine], _, peak, command = compile_time(bench, path.name, machine)
         bench.record(f'compile {name} ({operators} operators)', machine, 'ilp', times[machine], 's',
                      f'xgc import $XGC_MODELS/{name}/model.onnx -m {machine} --calib random:1 --random-weights '
                      f'-o {path.name} && {command}')
+        if path.stat().st_size > 20e6:
+            break
     return operators, path.stat().st_size, times
 
 
@@ -508,19 +509,33 @@ def accuracies(bench):
         attempt(bench, label, accuracy_of, bench, label, float_model, model, data)
 
 
+COLUMNS = ('what', 'machine', 'strategy', 'figure', 'unit', 'command', 'commit')
+OURS = ('xgc import ', 'xgc report ', 'tests/bench/speed.py', 'node tests/bench/ort_run.mjs')  # how commands of our rows begin
+
+
 def kept_rows(path):
-    """Rows that bench_kernels was asked for by hand."""
+    """Rows of other programs, with the commit that they were measured at where they say it."""
     if not path.exists():
         return []
     with open(path, newline='') as f:
-        return [tuple(r) for r in csv.reader(f) if r and r[-1].startswith('bench_kernels ')]
+        rows = [r for r in csv.reader(f) if r][1:]
+    return [(*r, '')[:len(COLUMNS)] for r in rows if not r[5].startswith(OURS)]
 
 
-def write_csv(path, rows):
-    rows = kept_rows(path) + rows
+def commit():
+    """The sources' commit, with a + when files of it have been changed; empty where there is none."""
+    try:
+        p = subprocess.run(['git', 'describe', '--always', '--dirty=+', '--exclude=*'], cwd=HERE, capture_output=True, text=True)
+        return p.stdout.strip()
+    except OSError:
+        return ''
+
+
+def write_csv(path, rows, measured_at):
+    rows = kept_rows(path) + [(*r, measured_at) for r in rows]
     with open(path, 'w', newline='') as f:
         writer = csv.writer(f, lineterminator='\n')
-        writer.writerow(('what', 'machine', 'strategy', 'figure', 'unit', 'command'))
+        writer.writerow(COLUMNS)
         writer.writerows(rows)
 
 
@@ -548,6 +563,7 @@ def main():
     parser.add_argument('--keep', type=pathlib.Path, help='folder to work in and keep')
     a = parser.parse_args()
     models = pathlib.Path(os.environ.get('XGC_MODELS', HERE.parent.parent.parent / 'shared' / 'models')).resolve()
+    measured_at = commit()
     with tempfile.TemporaryDirectory(prefix='xgc-speed-') as scratch:
         folder = a.keep.resolve() if a.keep else pathlib.Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -556,7 +572,7 @@ def main():
             PARTS[part](bench)
     out = a.csv or (None if a.part or a.only or a.check == 'none' else HERE / 'results.csv')
     if out:
-        write_csv(out, bench.rows)
+        write_csv(out, bench.rows, measured_at)
     print(f'\nbelow their bars: {len(BELOW)}')
     for line in BELOW:
         print(f'  {line}')

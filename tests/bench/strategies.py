@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Simulated cycles and feature-map traffic of every strategy, for all models of a folder on all machines.
 
-    strategies.py --xgc BUILD/xgc [--models FOLDER] [--machine NAME ...] [--only TEXT ...] [--largest MB] [--csv FILE]
+    strategies.py --xgc BUILD/xgc [--models FOLDER] [--machine NAME ...] [--only TEXT ...] [--largest MB] [--minutes N]
+                  [--csv FILE]
 
 Each model is quantised once for each arithmetic (--calib random, constant weights made random), and compiled by each
 strategy alone: `xgc report MODEL.xg -m MACHINE --strategy STRATEGY --json`. A row a model and machine; at the end geometric means,
@@ -17,6 +18,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 STRATEGIES = ('layer', 'greedy', 'path', 'ilp')
@@ -95,12 +97,13 @@ def main():
     parser.add_argument('--machine', action='append', help='default: all shipped')
     parser.add_argument('--only', action='append', metavar='TEXT', help='models whose name has TEXT; may be repeated')
     parser.add_argument('--largest', type=float, metavar='MB', default=math.inf, help='leave larger quantised models out')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='begin no program after so long, and say which were left out')
     parser.add_argument('--csv', type=pathlib.Path, help='model, machine, strategy, cycles, map bytes, over the roofline')
     a = parser.parse_args()
     machines = [m for m in json.loads(run(a.xgc, 'machines', '--json')[0])
                 if not a.machine or m['name'] in a.machine]
     models = sorted(pathlib.Path(a.models).glob('*/*.onnx'), key=lambda p: p.stat().st_size)
-    rows = []
+    rows, left_out, start = [], [], time.monotonic()
     tally = Tally(rows)
     print(f'{"model":<28} {"machine":<7} ' + ' '.join(f'{s:>11}' for s in STRATEGIES) + '  l/ilp  g/ilp   maps   roof')
     with tempfile.TemporaryDirectory(prefix='xgc-strategies-') as folder:
@@ -110,6 +113,9 @@ def main():
                 continue
             done = {}
             for m in machines:
+                if time.monotonic() - start > 60 * a.minutes:
+                    left_out.append(f'{name} on {m["name"]}')
+                    continue
                 profile = m['profile']
                 xg = pathlib.Path(folder) / f'{profile}.xg'
                 if profile not in done:
@@ -119,6 +125,8 @@ def main():
                 elif xg.stat().st_size <= a.largest * 1e6:
                     tally.add(name, m['name'], *measure(a.xgc, xg, m['name']))
     tally.close()
+    if left_out:
+        print(f'{len(left_out)} not run for want of time: {", ".join(left_out)}')
     if a.csv:
         with open(a.csv, 'w', newline='') as f:
             writer = csv.writer(f, lineterminator='\n')
