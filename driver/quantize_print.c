@@ -212,9 +212,10 @@ static void json(const quantize_result *r, xg_buf *out) {
 xg_status xgc_print_quantize(xg_ctx *c, const quantize_result *r, const char *form, xg_buf *out) {
     bool onnx = !strcmp(form, "onnx"), table = !strcmp(form, "table");
     if ((onnx || table) && !r->front.was_float)
-        return xg_error(c, XG_UNSUPPORTED, r->name,
-                        "the model came quantised: %s can be written of float models only",
-                        onnx ? "QDQ ONNX" : "a table of ranges");
+        return xg_error(
+            c, XG_UNSUPPORTED, r->name,
+            "the model has no layer with float weights to quantise: %s can not be written",
+            onnx ? "QDQ ONNX" : "a table of ranges");
     if (onnx) return xg_export_qdq(c, &r->front.map, r->activations, out);
     if (!strcmp(form, "xg")) return xg_graph_pack(c, r->front.graph, out);
     if (table)

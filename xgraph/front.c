@@ -83,7 +83,7 @@ static xg_status quantise_float(xg_arena *a, const char *path, const xg_front_op
     if (!o->calibration_path && !o->calib_inputs)
         return xg_error(
             c, XG_INPUT, path,
-            "the model is float, and quantising it needs example inputs: give --calib "
+            "the model has float weights, and quantising it needs example inputs: give --calib "
             "FILE.npy (.npz, .pb, a folder of pictures), or --calib random for a trial");
     uint32_t equalised = 0;
     xg_status st = XG_OK;
@@ -107,7 +107,8 @@ static void randomise(xg_arena *a, xg_graph *g) {
 static xg_status check_options(xg_ctx *c, const xg_front_options *o, const xg_front_result *r) {
     if ((o->quant.nkeep_float || o->quant.nkeep_int16) && !r->was_float)
         return xg_error(c, XG_USAGE, "",
-                        "nodes can be kept in float or 16 bits only of a float model");
+                        "nodes can be kept in float or 16 bits only where xgc quantises: the model "
+                        "has no layer with float weights");
     bool needs = o->quant.equalise == XG_ON || o->quant.bias_correction == XG_ON;
     if (needs && !r->samples)
         return xg_error(c, XG_USAGE, "",

@@ -186,5 +186,8 @@ xg_status xg_onnx_parse(xg_arena *a, const char *path, xg_bytes bytes, xg_onnx_f
 xg_status xg_onnx_load(xg_arena *a, const char *path, xg_onnx_file *out) {
     xg_bytes bytes;
     xg_status st = xg_read_file(a, path, &bytes);
+    if (st == XG_OK && bytes.n > 6 && !memcmp(bytes.p, "graph \"", 7))
+        return xg_error(xg_arena_ctx(a), XG_INPUT, path,
+                        "text form of an XGraph, not ONNX: give it a name that ends in .xg");
     return st ? st : xg_onnx_parse(a, path, bytes, out);
 }

@@ -39,6 +39,11 @@ for f in a.xg a.sel a.plan a.xs; do [ -s $f ] || fail "$f is not there"; done
 [ "$(cat a.d)" = "a.xgb: small.xg" ] || fail "depfile: $(cat a.d)"
 run 0 compile small.xg -m nano -o b.xgb --sel a.sel
 same a.xgb b.xgb
+cp a.xg a.txt
+run 1 compile a.txt -m nano
+says err "a.txt: text form of an XGraph"
+run 1 compile a.xg -m nano
+says err "printed without data"
 run 0 isa -m nano --form machine -o 'my machine.yaml'
 run 0 compile small.xg -m 'my machine.yaml' -o c.xgb --depfile c.d
 says c.d 'c.xgb: small.xg my\ machine.yaml'
