@@ -117,8 +117,10 @@ static void look_back(xg_arena *a, xg_core_plan *core, uint32_t from, alive *l) 
     if (from < core->alive_from) core->alive.n = core->alive_from = 0;
     l->n = core->alive.n;
     for (uint32_t i = 0; i < l->n; i++) l->v[i] = core->alive.v[i];
-    for (uint32_t b = core->alive_from; b < from; b++)
+    for (uint32_t b = core->alive_from; b < from; b++) {
+        if (l->n > LOOK_BACK) bury(core, l, b);
         if (core->buffer.v[b].parent == XG_NONE) insert(core, l, b);
+    }
     if (from < core->buffer.n) bury(core, l, from);
     core->alive.n = 0;
     for (uint32_t i = 0; i < l->n; i++) xg_push(a, &core->alive, l->v[i]);
