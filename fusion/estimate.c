@@ -286,7 +286,7 @@ static void add_weights(est *e, const xg_node *n, const xg_slice *out) {
     count_weights(e, transfer(e, e->m->tile.load_start, 1, words * e->m->tile.icp, words), loads);
     count_weights(e, transfer(e, e->m->tile.load_start, 1, param, 1), loads);
     if (c.nchunk > 1)
-        e->p->fm += 2 * (uint64_t)xg_ceil_div(c.block, e->m->tile.ocp) *
+        e->p->fm += (uint64_t)xg_ceil_div(c.block, e->m->tile.ocp) *
                     (uint64_t)xg_ceil_div(out->h1 - out->h0, e->m->tile.pp) * (out->w1 - out->w0) *
                     xg_psum_words(e->m);
 }

@@ -121,10 +121,13 @@ static void try_tiles(search *s, xg_split split, uint32_t tile_ic) {
     }
 }
 
+/* Where tiles with all input channels do not fit, or are narrow, chunks of these: the smaller they
+ * are, the wider tiles may be. */
 static void try_chunks(search *s, xg_split split) {
     try_tiles(s, split, 0);
-    if (s->found || !s->conv || s->siblings) return;
-    for (uint32_t k = 2; !s->found; k *= 2) {
+    bool wide = s->found && s->best.tile_w >= s->d[2];
+    if (wide || !s->conv || s->siblings) return;
+    for (uint32_t k = 2;; k *= 2) {
         uint32_t icp = s->m->tile.icp;
         uint32_t chunk = (uint32_t)xg_ceil_div(xg_ceil_div(s->in_channels, k), icp) * icp;
         try_tiles(s, split, chunk);
