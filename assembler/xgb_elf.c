@@ -1,39 +1,12 @@
 #include "assembler/xgb.h"
 
-#include <errno.h>
 #include <gelf.h>
 #include <inttypes.h>
 #include <libelf.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* File order: ELF header, sections, section names, section table, digest. The digest comes last so
  * that it covers every byte before it. */
-
-/* What a build or a parse holds open; closed with the arena, also when memory runs out in the
- * middle. */
-typedef struct handle {
-    Elf *elf;
-    int fd;
-    void *map;
-    size_t map_n;
-} handle;
-
-static void handle_free(void *p) {
-    handle *h = p;
-    if (h->elf) elf_end(h->elf);
-    if (h->map) munmap(h->map, h->map_n);
-    if (h->fd >= 0) close(h->fd);
-    *h = (handle){.fd = -1};
-}
-
-static handle *handle_new(xg_arena *a) {
-    handle *h = xg_new(a, handle);
-    h->fd = -1;
-    xg_arena_defer(a, handle_free, h);
-    return h;
-}
 
 static const struct {
     uint32_t type;
@@ -50,67 +23,76 @@ static uint64_t align_up(uint64_t v, uint64_t to) {
     return (v + to - 1) / to * to;
 }
 
-/* Appends one section at *offset and moves it on. Returns its index, 0 on failure. */
-static size_t add_section(Elf *elf, const xg_sec *s, uint64_t name, uint64_t *offset) {
-    Elf_Scn *scn = elf_newscn(elf);
-    Elf_Data *d = scn ? elf_newdata(scn) : NULL;
-    GElf_Shdr h;
-    if (!d || !gelf_getshdr(scn, &h)) return 0;
-    *offset = align_up(*offset, kinds[s->kind].align);
-    d->d_buf = (void *)(uintptr_t)s->p;
-    d->d_size = s->n;
-    d->d_type = ELF_T_BYTE;
-    d->d_align = 1;
-    d->d_version = EV_CURRENT;
-    h.sh_name = (Elf64_Word)name;
-    h.sh_type = kinds[s->kind].type;
-    h.sh_flags = kinds[s->kind].flags;
-    h.sh_addralign = kinds[s->kind].align;
-    h.sh_offset = *offset;
-    h.sh_size = s->n;
-    *offset += s->n;
-    return gelf_update_shdr(scn, &h) ? elf_ndxscn(scn) : 0;
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* libelf itself writes to a file descriptor only, from where the bytes would be copied once more:
+ * what stands where is found here, and libelf gives the headers their form in the file. */
+typedef struct layout {
+    Elf64_Shdr *header; /* [n + 3]: none, the sections, their names, the digest */
+    uint32_t n;         /* used */
+    uint64_t end;       /* of what has its place */
+} layout;
+
+static void place(layout *l, xg_sec_kind kind, uint64_t name, uint64_t size) {
+    uint64_t at = align_up(l->end, kinds[kind].align);
+    l->header[l->n++] = (Elf64_Shdr){.sh_name = (Elf64_Word)name,
+                                     .sh_type = kinds[kind].type,
+                                     .sh_flags = kinds[kind].flags,
+                                     .sh_offset = at,
+                                     .sh_size = size,
+                                     .sh_addralign = kinds[kind].align};
+    l->end = at + size;
 }
 
-static bool add_all(Elf *elf, const xg_secs *s, const xg_buf *names, const uint8_t *digest,
-                    uint64_t *size) {
-    GElf_Ehdr e;
-    if (!gelf_newehdr(elf, ELFCLASS64) || !gelf_getehdr(elf, &e)) return false;
-    elf_flagelf(elf, ELF_C_SET, ELF_F_LAYOUT);
-    uint64_t offset = sizeof(Elf64_Ehdr), name = 1;
+static bool put_header(uint8_t *to, Elf_Type type, const void *from, size_t n) {
+    const Elf_Data src = {
+        .d_buf = (void *)(uintptr_t)from, .d_type = type, .d_version = EV_CURRENT, .d_size = n};
+    Elf_Data dst = {.d_buf = to, .d_type = ELF_T_BYTE, .d_version = EV_CURRENT, .d_size = n};
+    return elf64_xlatetof(&dst, &src, ELFDATA2LSB) != NULL;
+}
+
+static bool put_headers(uint8_t *file, const layout *l, uint64_t shoff) {
+    Elf64_Ehdr e = {.e_type = ET_NONE,
+                    .e_machine = EM_NONE,
+                    .e_version = EV_CURRENT,
+                    .e_shoff = shoff,
+                    .e_ehsize = sizeof e,
+                    .e_shentsize = sizeof(Elf64_Shdr),
+                    .e_shnum = (Elf64_Half)l->n,
+                    .e_shstrndx = (Elf64_Half)(l->n - 2)};
+    memcpy(e.e_ident, ELFMAG, SELFMAG);
+    e.e_ident[EI_CLASS] = ELFCLASS64;
+    e.e_ident[EI_DATA] = ELFDATA2LSB;
+    e.e_ident[EI_VERSION] = EV_CURRENT;
+    return put_header(file, ELF_T_EHDR, &e, sizeof e) &&
+           put_header(file + shoff, ELF_T_SHDR, l->header, l->n * sizeof *l->header);
+}
+
+/* Zeros up to the section's place, and its bytes; returns its end. */
+static uint8_t *put_section(uint8_t *file, uint8_t *at, const Elf64_Shdr *h, const void *p) {
+    uint8_t *to = file + h->sh_offset;
+    memset(at, 0, (size_t)(to - at));
+    if (h->sh_size) memcpy(to, p, h->sh_size);
+    return to + h->sh_size;
+}
+
+/* Appends the file, without its digest's value. */
+static bool build(xg_arena *a, const xg_secs *s, const xg_buf *names, xg_buf *out) {
+    layout l = {xg_newn(a, Elf64_Shdr, s->n + 3), 1, sizeof(Elf64_Ehdr)};
+    uint64_t name = 1;
     for (uint32_t i = 0; i < s->n; i++) {
-        if (!add_section(elf, &s->v[i], name, &offset)) return false;
+        place(&l, s->v[i].kind, name, s->v[i].n);
         name += strlen(s->v[i].name) + 1;
     }
-    const xg_sec table = {"", XG_SEC_STRINGS, (const uint8_t *)names->p, names->n};
-    size_t shstrndx = add_section(elf, &table, name, &offset);
-    uint64_t shoff = align_up(offset, 8);
-    offset = shoff + (s->n + 3) * sizeof(Elf64_Shdr);
-    const xg_sec last = {"", XG_SEC_INFO, digest, XG_XGB_DIGEST_BYTES};
-    if (!shstrndx || !add_section(elf, &last, name + sizeof ".shstrtab", &offset)) return false;
-    e.e_ident[EI_DATA] = ELFDATA2LSB;
-    e.e_type = ET_NONE;
-    e.e_machine = EM_NONE;
-    e.e_version = EV_CURRENT;
-    e.e_shoff = shoff;
-    e.e_shstrndx = (Elf64_Half)shstrndx;
-    *size = offset;
-    return gelf_update_ehdr(elf, &e) && elf_update(elf, ELF_C_WRITE) == (int64_t)offset;
-}
-
-/* libelf writes to a file descriptor only: an anonymous memory file takes it. */
-static bool build(handle *h, const xg_secs *s, const xg_buf *names, const uint8_t *digest) {
-    uint64_t size;
-    if (elf_version(EV_CURRENT) == EV_NONE) return false;
-    h->fd = memfd_create("xgb", MFD_CLOEXEC);
-    if (h->fd < 0) return false;
-    h->elf = elf_begin(h->fd, ELF_C_WRITE, NULL);
-    if (!h->elf || !add_all(h->elf, s, names, digest, &size)) return false;
-    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, h->fd, 0);
-    if (map == MAP_FAILED) return false;
-    h->map = map;
-    h->map_n = size;
-    return true;
+    place(&l, XG_SEC_STRINGS, name, names->n);
+    uint64_t shoff = align_up(l.end, 8);
+    l.end = shoff + (s->n + 3) * sizeof(Elf64_Shdr);
+    place(&l, XG_SEC_INFO, name + sizeof ".shstrtab", XG_XGB_DIGEST_BYTES);
+    uint8_t *file = xg_put_room(out, l.end), *at = file + sizeof(Elf64_Ehdr);
+    for (uint32_t i = 0; i < s->n; i++) at = put_section(file, at, &l.header[i + 1], s->v[i].p);
+    at = put_section(file, at, &l.header[s->n + 1], names->p);
+    memset(at, 0, (size_t)(file + shoff - at));
+    return elf_version(EV_CURRENT) != EV_NONE && put_headers(file, &l, shoff);
 }
 
 xg_status xg_elf_build(xg_ctx *c, const xg_secs *s, xg_buf *out) {
@@ -118,31 +100,33 @@ xg_status xg_elf_build(xg_ctx *c, const xg_secs *s, xg_buf *out) {
         return xg_error(c, XG_LIMIT, "", "%" PRIu32 " sections, an .xgb file holds %d", s->n,
                         XG_XGB_SECTIONS_MAX);
     xg_arena *a = xg_arena_new(c);
-    handle *h = handle_new(a);
     xg_buf names = {.arena = a};
     xg_put(&names, "", 1);
     for (uint32_t i = 0; i < s->n; i++) xg_put(&names, s->v[i].name, strlen(s->v[i].name) + 1);
     static const char own[] = ".shstrtab\0.xgc.digest";
     xg_put(&names, own, sizeof own);
-    uint8_t *digest = xg_alloc(a, XG_XGB_DIGEST_BYTES);
-    if (!build(h, s, &names, digest)) {
-        int code = elf_errno();
-        xg_status st = xg_error(c, XG_IO, "", "libelf cannot write: %s",
-                                code ? elf_errmsg(code) : strerror(errno));
-        xg_arena_free(a);
-        return st;
-    }
     size_t base = out->n;
-    char hex[65];
-    xg_put(out, h->map, h->map_n);
-    size_t body = h->map_n - XG_XGB_DIGEST_BYTES;
-    xg_sha256_hex(out->p + base, body, hex);
-    memcpy(out->p + base + body, hex, XG_XGB_DIGEST_BYTES);
+    xg_status st = XG_OK;
+    if (build(a, s, &names, out)) {
+        size_t body = out->n - base - XG_XGB_DIGEST_BYTES;
+        char hex[65];
+        xg_sha256_hex(out->p + base, body, hex);
+        memcpy(out->p + base + body, hex, XG_XGB_DIGEST_BYTES);
+    } else {
+        st = xg_error(c, XG_IO, "", "libelf cannot write: %s", elf_errmsg(-1));
+    }
     xg_arena_free(a);
-    return XG_OK;
+    return st;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
+
+/* Closed with the arena, also when memory runs out in the middle. */
+static void end_elf(void *p) {
+    Elf **elf = p;
+    if (*elf) elf_end(*elf);
+    *elf = NULL;
+}
 
 static xg_status damaged(xg_arena *a, const char *path, const char *what) {
     return xg_error(xg_arena_ctx(a), XG_INPUT, path, "not an .xgb file, or damaged: %s", what);
@@ -209,10 +193,11 @@ static xg_status get_all(xg_arena *a, const char *path, Elf *elf, const uint8_t 
 xg_status xg_elf_parse(xg_arena *a, const char *path, const uint8_t *data, size_t n, xg_secs *out) {
     if (n < sizeof(Elf64_Ehdr) + XG_XGB_DIGEST_BYTES) return damaged(a, path, "too short");
     if (elf_version(EV_CURRENT) == EV_NONE) return damaged(a, path, "libelf is too old");
-    handle *h = handle_new(a);
-    h->elf = elf_memory((char *)(uintptr_t)data, n);
-    if (!h->elf) return damaged(a, path, elf_errmsg(-1));
-    xg_status st = get_all(a, path, h->elf, data, n, out);
-    handle_free(h);
+    Elf **elf = xg_new(a, Elf *);
+    xg_arena_defer(a, end_elf, elf);
+    *elf = elf_memory((char *)(uintptr_t)data, n);
+    if (!*elf) return damaged(a, path, elf_errmsg(-1));
+    xg_status st = get_all(a, path, *elf, data, n, out);
+    end_elf(elf);
     return st;
 }

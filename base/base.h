@@ -90,6 +90,10 @@ void xg_arena_free(xg_arena *a); /* NULL is allowed */
 /* All that lies in `from` belongs to `a` from now on; `from` is gone. */
 void xg_arena_adopt(xg_arena *a, xg_arena *from);
 xg_ctx *xg_arena_ctx(const xg_arena *a);
+/* Takes a block out of its arena, for a caller who frees it with xg_taken_free() whenever he wants,
+ * also after the context. p: n bytes from xg_alloc(a, n); invalid from now on. */
+void *xg_arena_take(xg_arena *a, void *p, size_t n);
+void xg_taken_free(void *p); /* NULL is allowed */
 /* n bytes, zeroed, aligned to 16 (to 64 from 4 KiB on); n = 0 gives a valid unique pointer. Never
  * NULL. */
 void *xg_alloc(xg_arena *a, size_t n);
@@ -143,6 +147,8 @@ typedef struct xg_buf {
     size_t n, cap;
 } xg_buf;
 void xg_put(xg_buf *b, const void *p, size_t n);
+/* Appends n bytes for the caller to fill in: valid until more is appended. */
+void *xg_put_room(xg_buf *b, size_t n);
 void xg_puts(xg_buf *b, const char *s);
 void xg_putf(xg_buf *b, const char *fmt, ...) XG_PRINTF(2, 3);
 /* s in double quotes with \" \\ \n \t \xHH escapes; JSON-compatible when json is true (\u00HH). */

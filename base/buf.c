@@ -54,6 +54,14 @@ static void reserve(xg_buf *b, size_t n) {
     b->cap = cap;
 }
 
+void *xg_put_room(xg_buf *b, size_t n) {
+    reserve(b, n);
+    char *room = b->p + b->n;
+    b->n += n;
+    b->p[b->n] = '\0';
+    return room;
+}
+
 void xg_put(xg_buf *b, const void *p, size_t n) {
     reserve(b, n);
     if (n) memcpy(b->p + b->n, p, n);

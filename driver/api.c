@@ -76,21 +76,22 @@ xgc_status xgc_guard(xgc *x, xg_status (*fn)(void *arg), guarded *arg) {
     return (xgc_status)st;
 }
 
+/* Prints and takes what was printed out of the arena: a binary is not copied once more. */
+static xg_status print_and_take(void *arg) {
+    printing *p = arg;
+    xg_status st = p->fn(p);
+    if (st != XG_OK) return st;
+    xg_put(&p->buf, "", 0); /* has a block, also when nothing was printed */
+    p->taken = xg_arena_take(p->g.arena, p->buf.p, p->buf.cap);
+    return XG_OK;
+}
+
 xgc_status xgc_print_guard(xgc *x, xg_status (*fn)(void *arg), const void *what, const char *form,
                            xgc_blob *out) {
     *out = (xgc_blob){NULL, 0};
-    printing p = {.g = {.keep = true}, .x = x, .what = what, .form = form};
-    xgc_status st = xgc_guard(x, fn, &p.g);
-    if (st == XGC_OK) {
-        out->data = malloc(p.buf.n + 1);
-        if (out->data) {
-            if (p.buf.n) memcpy(out->data, p.buf.p, p.buf.n);
-            out->data[p.buf.n] = 0;
-            out->size = p.buf.n;
-        } else {
-            st = XGC_NOMEM;
-        }
-    }
+    printing p = {.g = {.keep = true}, .x = x, .fn = fn, .what = what, .form = form};
+    xgc_status st = xgc_guard(x, print_and_take, &p.g);
+    if (st == XGC_OK) *out = (xgc_blob){p.taken, p.buf.n};
     xg_arena_free(p.g.arena);
     return st;
 }
@@ -101,7 +102,7 @@ xg_status xgc_bad_form(xg_ctx *c, const char *form, const char *known) {
 
 void xgc_blob_free(xgc_blob *b) {
     if (!b) return;
-    free(b->data);
+    xg_taken_free(b->data);
     *b = (xgc_blob){NULL, 0};
 }
 

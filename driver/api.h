@@ -100,9 +100,11 @@ xgc_status xgc_guard(xgc *x, xg_status (*fn)(void *arg), guarded *arg);
 typedef struct printing {
     guarded g;
     xgc *x;
+    xg_status (*fn)(void *arg); /* takes this struct */
     const void *what;
     const char *form;
     xg_buf buf;
+    char *taken; /* buf's bytes, out of the arena */
 } printing;
 xgc_status xgc_print_guard(xgc *x, xg_status (*fn)(void *arg), const void *what, const char *form,
                            xgc_blob *out);

@@ -14,9 +14,17 @@ static float channel_scale(const xg_quant *q, uint32_t c) {
     return q->scale[q->axis < 0 || q->n == 1 ? 0 : c];
 }
 
+/* Bytes from..to of a run whose others are zero points. */
+static void put_run(uint8_t *dst, const int8_t *src, uint32_t from, uint32_t to, uint32_t n,
+                    uint8_t zp) {
+    memset(dst, zp, from);
+    memcpy(dst + from, src, to - from);
+    memset(dst + to, zp, n - to);
+}
+
 /* One bank: its output channel's words of every group of the block, [group][kh][kw][channel
- * word][ICP]. */
-static void pack_bank(const xg_plan *p, const xg_piece *pc, uint32_t lane, uint8_t *dst) {
+ * word][ICP]. Returns its end. */
+static uint8_t *pack_bank(const xg_plan *p, const xg_piece *pc, uint32_t lane, uint8_t *dst) {
     const xg_node *n = xg_nodep(p->graph, pc->node);
     const xg_tensor *w = xg_in(p->graph, n, 1);
     const int8_t *src = w->data;
@@ -24,34 +32,33 @@ static void pack_bank(const xg_plan *p, const xg_piece *pc, uint32_t lane, uint8
     uint32_t icp = p->machine->tile.icp, ocp = p->machine->tile.ocp;
     uint32_t ipg = (uint32_t)w->dim[3], opg = (uint32_t)(w->dim[0] / xg_ai(n, XG_ATTR_group));
     uint32_t words = (uint32_t)xg_ceil_div(pc->i1 - pc->i0, icp);
+    uint32_t run = words * icp, taps = (uint32_t)(win.kh * win.kw);
+    uint8_t zp = (uint8_t)w->quant->zp[0];
     for (uint32_t o = pc->c0 + lane; o < pc->c1 && pc->fold;
-         o += ocp) { /* channel i of row r is column i / C, channel i % C */
-        for (uint32_t r = 0; r < (uint32_t)win.kh; r++)
-            for (uint32_t i = 0; i < words * icp; i++)
-                dst[r * words * icp + i] =
-                    (uint8_t)(i < pc->i1 ? src[((size_t)o * win.kh + r) * win.kw * ipg + i]
-                                         : w->quant->zp[0]);
-        dst += (size_t)win.kh * words * icp;
-    }
+         o += ocp) /* channel i of row r is column i / C, channel i % C */
+        for (uint32_t r = 0; r < (uint32_t)win.kh; r++, dst += run)
+            put_run(dst, src + ((size_t)o * win.kh + r) * win.kw * ipg, 0, pc->i1, run, zp);
     for (uint32_t o = pc->c0 + lane; o < pc->c1 && !pc->fold; o += ocp) {
         uint32_t first = o / opg * ipg; /* first input channel of o's group */
-        for (uint32_t t = 0; t < (uint32_t)(win.kh * win.kw); t++)
-            for (uint32_t i = 0; i < words * icp; i++) {
-                uint32_t c = pc->i0 + i;
-                bool inside = c < pc->i1 && c >= first && c < first + ipg;
-                dst[t * words * icp + i] =
-                    (uint8_t)(inside ? src[((size_t)o * win.kh * win.kw + t) * ipg + (c - first)]
-                                     : w->quant->zp[0]);
-            }
-        dst += (size_t)win.kh * win.kw * words * icp;
+        uint32_t c0 = (uint32_t)xg_max(pc->i0, first), c1 = (uint32_t)xg_min(pc->i1, first + ipg);
+        if (c1 <= c0) c0 = c1 = first = pc->i0; /* nothing of the group */
+        for (uint32_t t = 0; t < taps; t++, dst += run)
+            put_run(dst, src + ((size_t)o * taps + t) * ipg + (c0 - first), c0 - pc->i0,
+                    c1 - pc->i0, run, zp);
     }
+    return dst;
 }
 
 static void pack_conv(const xg_plan *p, const xg_piece *pc, uint8_t *dst) {
     uint32_t banks = (uint32_t)xg_min(pc->c1 - pc->c0, p->machine->tile.ocp);
     const xg_tensor *w = xg_in(p->graph, xg_nodep(p->graph, pc->node), 1);
-    memset(dst, (uint8_t)w->quant->zp[0], pc->bytes);
-    for (uint32_t b = 0; b < banks; b++) pack_bank(p, pc, b, dst + (size_t)b * (pc->bytes / banks));
+    uint8_t *end = dst + pc->bytes;
+    for (uint32_t b = 0; b < banks; b++) {
+        uint8_t *next = b + 1 < banks ? dst + pc->bytes / banks : end;
+        uint8_t *used = pack_bank(p, pc, b, dst);
+        memset(used, (uint8_t)w->quant->zp[0], (size_t)(next - used));
+        dst = next;
+    }
 }
 
 static void pack_depthwise(const xg_plan *p, const xg_piece *pc, uint8_t *dst) {

@@ -100,17 +100,7 @@ xg_status xg_graph_pack(xg_ctx *c, const xg_graph *g, xg_buf *out) {
                         "%zu bytes, the binary form of a graph holds at most %d", size,
                         XG_PACK_BYTES_MAX);
     }
-    /* One exact allocation instead of growth by doubling: weights are most of what a model is. */
-    size_t cap = out->n + size + 1;
-    if (cap > out->cap) {
-        char *fresh = xg_alloc(out->arena, cap);
-        if (out->n) memcpy(fresh, out->p, out->n);
-        out->p = fresh;
-        out->cap = cap;
-    }
-    xgraph__graph__pack(&m, (uint8_t *)out->p + out->n);
-    out->n += size;
-    out->p[out->n] = 0;
+    xgraph__graph__pack(&m, xg_put_room(out, size)); /* one exact allocation: mostly weights */
     xg_arena_free(scratch);
     return XG_OK;
 }

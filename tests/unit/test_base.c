@@ -75,6 +75,34 @@ static void test_arenas_go_with_context(void **state) {
     xg_ctx_free(NULL);
 }
 
+typedef struct two_taken {
+    xg_ctx *c;
+    uint8_t *block[2];
+} two_taken;
+
+static xg_status take_two(void *arg) {
+    two_taken *t = arg;
+    xg_arena *a = xg_arena_new(t->c);
+    for (int i = 0; i < 2; i++) {
+        size_t n = i ? 5000 : 7;
+        t->block[i] = xg_arena_take(a, memset(xg_alloc(a, n), '1' + i, n), n);
+    }
+    xg_arena_free(a);
+    return XG_OK;
+}
+
+static void test_taken_outlive_context(void **state) {
+    (void)state;
+    two_taken t = {.c = xg_ctx_new()};
+    assert_int_equal(xg_ctx_run(t.c, take_two, &t), XG_OK);
+    xg_ctx_free(t.c);
+    for (size_t k = 0; k < 7; k++) assert_int_equal(t.block[0][k], '1');
+    for (size_t k = 0; k < 5000; k++) assert_int_equal(t.block[1][k], '2');
+    xg_taken_free(t.block[0]);
+    xg_taken_free(t.block[1]);
+    xg_taken_free(NULL);
+}
+
 static void test_strings(void **state) {
     xg_test *t = *state;
     assert_string_equal(xg_strdup(t->a, "abc"), "abc");
@@ -590,6 +618,7 @@ int main(void) {
         TEST(test_alloc_nothing),
         TEST(test_defer_order),
         TEST(test_arenas_go_with_context),
+        TEST(test_taken_outlive_context),
         TEST(test_strings),
         TEST(test_vectors),
         TEST(test_absurd_sizes),
