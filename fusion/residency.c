@@ -56,6 +56,64 @@ static uint32_t *parents(const sides *d, xg_arena *a) {
     return parent;
 }
 
+/* Cycles that runs in DDR cost beyond their bytes. */
+static int64_t run_cycles(const xg_machine *m, int64_t runs) {
+    return runs * m->ddr.burst_overhead;
+}
+
+/* What it saves per image to leave a concat's operands where their producers put them: runs of
+ * pixels or rows instead of whole maps, and copies; less what the loads begin with that readers
+ * need more of, for tiles of a quarter of the memory, and two at least. */
+static int64_t apart_gain(const sides *d, const xg_machine *m, const uint32_t *parent,
+                          const xg_node *n) {
+    int64_t gain = 0, y[4], x[4], begin = m->tile.load_start + m->ddr.latency;
+    uint32_t t = n->out[0], readers = d->uses.first[t + 1] - d->uses.first[t];
+    xg_dims4(xg_tensorp(d->g, t), y);
+    xg_slice whole = xg_slice_whole(xg_tensorp(d->g, t), 0);
+    int64_t tiles = xg_ceil_div(4 * (int64_t)xg_fm_words(m, &whole, 1), m->tile.fm_depth);
+    for (uint32_t k = 0; k < n->nin; k++) {
+        xg_dims4(xg_in(d->g, n, k), x);
+        if (x[0] != y[0]) return 0; /* images have places of their own */
+        gain += run_cycles(m, x[3] < y[3] ? x[1] * x[2] : x[2] < y[2] ? x[1] : 0);
+        if (parent[n->in[k]] != t && xg_read_apart(d->g, n, k))
+            gain += 2 * (begin + x[1] * x[2] * x[3] / m->tile.port_bytes);
+    }
+    return gain - xg_max(tiles, 2) * readers * (n->nin - 1) * begin;
+}
+
+/* All readers load it, part by part: none sees it as another shape, has it in its own result's
+ * memory, or gathers its columns. */
+static bool loaded_in_parts(const sides *d, const xg_machine *m, const uint32_t *parent,
+                            const bool *apart, uint32_t t) {
+    for (uint32_t u = d->uses.first[t]; u < d->uses.first[t + 1]; u++) {
+        uint32_t i = d->uses.node[u];
+        const xg_node *n = xg_nodep(d->g, i);
+        if (!d->accel[i] || xg_node_tile_kind(d->g, n) == XG_TK_VIEW) return false;
+        if (parent[t] == n->out[0] && !apart[parent[t]]) return false;
+        if (n->in[0] == t && xg_may_fold(d->g, m, i)) return false;
+    }
+    return true;
+}
+
+bool xg_read_apart(const xg_graph *g, const xg_node *concat, uint32_t k) {
+    return xg_quant_equal(xg_in(g, concat, k)->quant, xg_out(g, concat, 0)->quant);
+}
+
+bool *xg_concats_apart(const xg_selection *s, const xg_machine *m, xg_arena *a) {
+    sides d = sides_of(s, a);
+    const uint32_t *parent = parents(&d, a);
+    bool *apart = xg_newn(a, bool, s->graph->tensor.n + 1);
+    for (uint32_t i = s->graph->node.n; i-- > 0;) { /* last concats first, as above */
+        const xg_node *n = xg_nodep(s->graph, i);
+        uint32_t t = n->out[0];
+        if (n->op != XG_OP_Concat || !d.accel[i] || (s->on_chip && s->on_chip[t]) ||
+            xg_tensorp(s->graph, t)->is_output)
+            continue;
+        apart[t] = loaded_in_parts(&d, m, parent, apart, t) && apart_gain(&d, m, parent, n) > 0;
+    }
+    return apart;
+}
+
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a) {
     sides d = sides_of(s, a);
     return parents(&d, a);
@@ -110,14 +168,13 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
 }
 
 /* Whether reader n needs tensor t in DDR. */
-static bool reader_needs_ddr(const sides *d, const xg_selection *s, const uint32_t *parent,
-                             uint32_t n, uint32_t t) {
+static bool reader_needs_ddr(const sides *d, const xg_selection *s, uint32_t n, uint32_t t) {
     const xg_node *node = xg_nodep(d->g, n);
     xg_tile_kind kind = xg_node_tile_kind(d->g, node);
     if (!d->accel[n] || kind == XG_TK_VIEW) return true;
     uint32_t made = xg_tensorp(d->g, t)->producer;
     if (made == XG_NONE || d->run[n] != d->run[made]) return true;
-    return kind == XG_TK_CONCAT && parent[t] == node->out[0] && !s->on_chip[node->out[0]];
+    return kind == XG_TK_CONCAT && !s->on_chip[node->out[0]];
 }
 
 bool *xg_needs_ddr(const xg_selection *s, xg_arena *a) {
@@ -134,8 +191,7 @@ bool *xg_needs_ddr(const xg_selection *s, xg_arena *a) {
                 uint32_t t = n->in[k];
                 if (t == XG_NONE) continue;
                 bool inside = parent[t] == n->out[0];
-                if (!ddr[t] &&
-                    (reader_needs_ddr(&d, s, parent, i, t) || (inside && ddr[n->out[0]])))
+                if (!ddr[t] && (reader_needs_ddr(&d, s, i, t) || (inside && ddr[n->out[0]])))
                     ddr[t] = again = true;
                 if (inside && ddr[t] && !ddr[n->out[0]]) ddr[n->out[0]] = again = true;
             }

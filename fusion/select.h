@@ -80,6 +80,13 @@ uint32_t xg_selection_rounds(const xg_selection *s, const xg_machine *m, uint32_
  * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).
  * XG_NONE: in none. */
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a);
+/* [tensors] Results of concats that, as long as they lie in DDR, lie there in pieces: each operand
+ * stays where it was made, and readers load it into its part of their buffers. So no producer
+ * saves runs of a few channels, and nothing is copied; operands of another scale are, into a place
+ * of the result's own. Only where all readers can load so, and where it is cheaper. */
+bool *xg_concats_apart(const xg_selection *s, const xg_machine *m, xg_arena *a);
+/* Whether operand k of such a concat is read where it lies: its scale is the result's. */
+bool xg_read_apart(const xg_graph *g, const xg_node *concat, uint32_t k);
 /* [tensors] Which tensors may stay on chip until their last reader: made by a tile group and read
  * by tile groups of the same stretch, one image a core at a time; a concat's result when all its
  * operands lie in it at whole channel words. */

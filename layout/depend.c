@@ -155,7 +155,8 @@ static void touch_operands(depend *d, uint32_t i, const xg_task *t) {
     touch(d, i, t->w, NULL, false);
     touch(d, i, t->p, NULL, false);
     touch(d, i, t->psum, NULL, true);
-    touch(d, i, t->out, t->kind == XG_TASK_LOADC ? NULL : &t->s, true);
+    xg_slice made = t->kind == XG_TASK_LOAD ? xg_loaded_slice(t) : t->s;
+    touch(d, i, t->out, t->kind == XG_TASK_LOADC ? NULL : &made, true);
 }
 
 typedef struct operands {

@@ -165,6 +165,14 @@ static void folded_load(emitter *e, const xg_task *t) {
     check_fields(e, in);
 }
 
+/* The buffer in the coordinates of what is loaded. Its begin may come out below zero, where that
+ * begins in its middle: differences are right, modulo 2^32. */
+static void load_task(emitter *e, const xg_task *t) {
+    xg_buffer b = *buffer(e, t->out);
+    b.s.c0 -= t->i0, b.s.h0 -= t->i1, b.s.w0 -= t->acc_in;
+    transfer(e, true, &e->p->place[t->tensor].place, &b, &t->s);
+}
+
 static void load_piece(emitter *e, const xg_task *t) {
     const xg_piece *pc = &e->p->piece.v[t->piece];
     const xg_buffer *b = buffer(e, t->out);
@@ -545,15 +553,17 @@ static bool mapped(const emitter *e, const xg_task *t) {
 }
 
 static void map_task(emitter *e, const xg_task *t, uint32_t first) {
-    uint32_t node = t->node != XG_NONE ? t->node : xg_tensorp(e->g, t->tensor)->producer;
-    xg_slice s = t->s;
-    xg_place pl = t->kind == XG_TASK_SAVE ? ddr_place(e->p, t->tensor, &s)
+    bool load = t->kind == XG_TASK_LOAD; /* what it leaves is a part of the buffer's tensor */
+    uint32_t tensor = load ? buffer(e, t->out)->tensor : t->tensor;
+    uint32_t node = t->node != XG_NONE ? t->node : xg_tensorp(e->g, tensor)->producer;
+    xg_slice s = load ? xg_loaded_slice(t) : t->s;
+    xg_place pl = t->kind == XG_TASK_SAVE ? ddr_place(e->p, tensor, &s)
                                           : chip_place(e, buffer(e, t->out), &s);
     xg_map_row row = {e->segment,
                       e->core_idx,
                       first,
                       e->inst.n,
-                      t->tensor,
+                      tensor,
                       t->group,
                       t->tile,
                       node == XG_NONE ? "" : xg_nodep(e->g, node)->name,
@@ -590,7 +600,7 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
             folded_load(e, t);
             return XG_OK;
         }
-        transfer(e, true, &e->p->place[t->tensor].place, buffer(e, t->out), &t->s);
+        load_task(e, t);
         return XG_OK;
     case XG_TASK_LOADC:
         load_piece(e, t);

@@ -44,7 +44,7 @@ static void add_tensors(lowerer *l) {
                              .scale = x->quant ? x->quant->scale[0] : 0,
                              .zp = x->quant ? x->quant->zp[0] : 0,
                              .place = l->p->place[t].place,
-                             .materialised = l->p->place[t].placed};
+                             .materialised = l->p->place[t].placed && !l->p->place[t].apart};
         xg_dims4(x, pt.dim);
         xg_push(l->a, &l->prog->tensor, pt);
     }

@@ -23,7 +23,7 @@ typedef struct place_ctx {
     uint32_t *group_of; /* [nodes] */
     bool *accel_read, *accel_made, *host_read, *host_made;
     uint32_t *first, *last; /* [tensors] groups of birth and last use, of roots after merging */
-    const bool *ddr;        /* [tensors] DDR must hold it */
+    bool *ddr;              /* [tensors] DDR must hold it */
 } place_ctx;
 
 static uint64_t align_up(uint64_t v) {
@@ -70,11 +70,25 @@ static bool is_map_operand(const xg_graph *g, const xg_node *n, uint32_t k) {
     return k == 0 || kind == XG_TK_ELEW || kind == XG_TK_CONCAT;
 }
 
-/* Concat operands share the result's memory. */
+/* Concat operands share the result's memory, or live as long as the result is read. */
 static void merge_concats(place_ctx *c, xg_arena *tmp) {
     const uint32_t *parent = xg_concat_parents(c->p->sel, tmp);
-    for (uint32_t t = 0; t < c->g->tensor.n; t++)
-        if (parent[t] != XG_NONE) c->p->place[t].root = parent[t];
+    const bool *apart = xg_concats_apart(c->p->sel, c->p->machine, tmp);
+    for (uint32_t t = 0; t < c->g->tensor.n; t++) {
+        c->p->place[t].apart = apart[t];
+        if (parent[t] != XG_NONE && !apart[parent[t]]) c->p->place[t].root = parent[t];
+    }
+    for (uint32_t i = c->g->node.n; i-- > 0;) {
+        const xg_node *n = xg_nodep(c->g, i);
+        bool copies = false;
+        if (!apart[n->out[0]]) continue;
+        for (uint32_t k = 0; k < n->nin; k++) {
+            uint32_t t = n->in[k];
+            copies |= !xg_read_apart(c->g, n, k);
+            if (c->last[n->out[0]] > c->last[t]) c->last[t] = c->last[n->out[0]];
+        }
+        c->ddr[n->out[0]] = copies;
+    }
 }
 
 static uint32_t root_of(const xg_plan *p, uint32_t t) {
@@ -288,6 +302,11 @@ bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k) {
     for (uint32_t j = 0; j < k; j++)
         if (concat->in[j] == concat->in[k]) return false;
     return true;
+}
+
+bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k) {
+    if (p->place[concat->out[0]].apart) return !xg_read_apart(p->graph, concat, k);
+    return !xg_lies_inside(p, concat, k);
 }
 
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s) {

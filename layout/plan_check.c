@@ -111,9 +111,9 @@ const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg
                         !xg_may_fold(p->graph, p->machine, t->node) ||
                         xg_nodep(p->graph, t->node)->in[0] != t->tensor))
             return "it cannot be folded";
-        return b->tensor != t->tensor || slice_in(&t->s, &b->s)
-                   ? NULL
-                   : "its slice does not lie in its buffer";
+        xg_slice in = t->kind == XG_TASK_LOAD ? xg_loaded_slice(t) : t->s;
+        bool elsewhere = t->kind == XG_TASK_SAVE && b->tensor != t->tensor;
+        return elsewhere || slice_in(&in, &b->s) ? NULL : "its slice does not lie in its buffer";
     }
     return t->node == XG_NONE ? "it has no node"
                               : check_compute(p, core, t, xg_nodep(p->graph, t->node));

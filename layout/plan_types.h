@@ -35,9 +35,19 @@ typedef struct xg_task {
     xg_slice s;
     uint32_t in, in2, w, p, out, psum; /* buffers, XG_NONE = none */
     uint32_t i0, i1;                   /* CONV: input channels of this chunk; AWAIT: count */
-    uint32_t acc_in, acc_out;
-    uint32_t piece; /* LOADC */
+    uint32_t acc_in, acc_out;          /* LOAD: see xg_loaded_slice */
+    uint32_t piece;                    /* LOADC */
 } xg_task;
+
+/* LOAD: the slice in the coordinates of its buffer's tensor, which is another where a concat is
+ * read from its operands: the loaded one begins at channel i0, row i1, column acc_in of it. */
+static inline xg_slice xg_loaded_slice(const xg_task *t) {
+    xg_slice s = t->s;
+    s.c0 += t->i0, s.c1 += t->i0;
+    s.h0 += t->i1, s.h1 += t->i1;
+    s.w0 += t->acc_in, s.w1 += t->acc_in;
+    return s;
+}
 
 typedef struct xg_buffer {
     uint8_t mem;   /* XG_MEM_FM, XG_MEM_W, XG_MEM_PARAM */
@@ -88,6 +98,7 @@ typedef struct xg_seg_plan {
 
 typedef struct xg_place_row {
     bool placed;        /* lies in DDR */
+    bool apart;         /* a concat's result: its operands lie where they were made */
     bool stays;         /* lies on chip from its making to its last reader */
     uint32_t last;      /* group of the last reader */
     uint32_t chip_addr; /* stays: first word */
@@ -131,6 +142,8 @@ XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);
 /* True when operand k of a concat needs no copy: its producer writes it into the result (a tensor
  * given twice lies there once). */
 bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k);
+/* True when a concat's operand is copied: it neither lies inside the result nor is read apart. */
+bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k);
 /* The place of a slice's first element. */
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);
 uint32_t xg_add_piece(xg_plan *p, const xg_piece *want);

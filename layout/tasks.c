@@ -148,12 +148,51 @@ static void remember(gen *g, cached c, bool keep_all) {
         g->cache[g->ncache++] = c;
 }
 
+/* What two slices have in common, in the coordinates whose origin is at `from`; false: nothing. */
+static bool common(const xg_slice *a, const xg_slice *b, const xg_slice *from, xg_slice *out) {
+    xg_slice s = {a->n,
+                  (uint32_t)xg_max(a->h0, b->h0),
+                  (uint32_t)xg_min(a->h1, b->h1),
+                  (uint32_t)xg_max(a->w0, b->w0),
+                  (uint32_t)xg_min(a->w1, b->w1),
+                  (uint32_t)xg_max(a->c0, b->c0),
+                  (uint32_t)xg_min(a->c1, b->c1)};
+    if (s.h0 >= s.h1 || s.w0 >= s.w1 || s.c0 >= s.c1) return false;
+    s.h0 -= from->h0, s.h1 -= from->h0;
+    s.w0 -= from->w0, s.w1 -= from->w0;
+    s.c0 -= from->c0, s.c1 -= from->c0;
+    *out = s;
+    return true;
+}
+
+/* t: a load with its buffer, its tensor, and where that begins in the buffer's tensor. */
+static void add_parts(gen *g, xg_task t) {
+    const xg_tensor *y = xg_tensorp(g->g, t.tensor);
+    const xg_place_row *row = &g->plan->place[t.tensor];
+    const xg_node *n = row->apart ? xg_nodep(g->g, y->producer) : NULL;
+    for (uint32_t k = 0; n && k < n->nin; k++) {
+        xg_slice all = xg_slice_whole(xg_in(g->g, n, k), t.s.n);
+        xg_slice whole = xg_concat_slice(g->g, n, k, all);
+        bool copied = xg_copies_operand(g->plan, n, k);
+        const xg_slice origin = copied ? (xg_slice){0} : whole;
+        xg_task part = t;
+        if (!common(&t.s, &whole, &origin, &part.s)) continue;
+        part.i0 += origin.c0, part.i1 += origin.h0, part.acc_in += origin.w0;
+        if (!copied) part.tensor = n->in[k];
+        if (copied)
+            add_task(g, part);
+        else
+            add_parts(g, part);
+    }
+    if (!n) add_task(g, t);
+}
+
 static void add_load(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
     xg_task t = blank(XG_TASK_LOAD, g->b->stage + 1);
     t.tensor = tensor;
     t.s = *s;
     t.out = buf;
-    add_task(g, t);
+    add_parts(g, t);
 }
 
 static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il) {
@@ -795,7 +834,7 @@ static void concat_group(gen *g) {
     for (uint32_t k = 0; k < n->nin; k++) {
         int64_t d[4];
         xg_dims4(xg_in(g->g, n, k), d);
-        for (uint32_t image = 0; image < d[0] && !xg_lies_inside(g->plan, n, k); image++)
+        for (uint32_t image = 0; image < d[0] && xg_copies_operand(g->plan, n, k); image++)
             copy_image(g, node, k, image, &turn);
     }
 }

@@ -326,21 +326,41 @@ static xg_status static_check(xg_watch *w, xg_arena *scratch) {
     return XG_OK;
 }
 
-/* The program tensor whose bytes a Reshape's result shares in DDR: comparing it compares both.
- * XG_NONE when there is none. */
+/* The program tensor whose bytes a Reshape's or Slice's result shares in DDR: comparing it compares
+ * both. XG_NONE when there is none. */
 static uint32_t viewed(const xg_watch *w, uint32_t tensor) {
     const xg_prog_tensor *t = &w->program->tensor.v[tensor];
     uint32_t ref = w->ref_tensor[tensor];
     uint32_t made_by = ref == XG_NONE ? XG_NONE : xg_tensorp(w->reference, ref)->producer;
     if (made_by == XG_NONE || !t->materialised) return XG_NONE;
     const xg_node *n = xg_nodep(w->reference, made_by);
-    for (uint32_t i = 0; n->op == XG_OP_Reshape && i < w->program->tensor.n; i++) {
+    if (n->op != XG_OP_Reshape && n->op != XG_OP_Slice) return XG_NONE;
+    for (uint32_t i = 0; i < w->program->tensor.n; i++) {
         const xg_prog_tensor *x = &w->program->tensor.v[i];
         if (w->ref_tensor[i] == n->in[0] && x->materialised && x->place.region == t->place.region &&
-            x->place.addr == t->place.addr)
+            (n->op == XG_OP_Slice || x->place.addr == t->place.addr))
             return i;
     }
     return XG_NONE;
+}
+
+static uint64_t elements(const xg_prog_tensor *t) {
+    return (uint64_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3]);
+}
+
+/* Elements of a tensor that were compared, themselves or as those of a tensor that it is a view
+ * of; of a part of that, all or none. */
+static uint64_t compared(const xg_watch *w, uint32_t tensor) {
+    enum { VIEWS = 8 };
+    uint32_t source = tensor;
+    uint64_t n = xg_watch_covered(w, tensor), all = elements(&w->program->tensor.v[tensor]);
+    for (uint32_t k = 0; !n && k < VIEWS; k++) {
+        source = viewed(w, source);
+        if (source == XG_NONE) return 0;
+        n = xg_watch_covered(w, source);
+    }
+    uint64_t of = elements(&w->program->tensor.v[source]);
+    return of == all ? n : n == of ? all : 0;
 }
 
 static void count_coverage(xg_watch *w) {
@@ -348,10 +368,7 @@ static void count_coverage(xg_watch *w) {
     r->tensors = w->program->tensor.n;
     for (uint32_t i = 0; i < w->program->tensor.n; i++) {
         const xg_prog_tensor *t = &w->program->tensor.v[i];
-        uint64_t elems = (uint64_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3]);
-        uint64_t covered = xg_watch_covered(w, i);
-        uint32_t source = covered ? XG_NONE : viewed(w, i);
-        if (source != XG_NONE) covered = xg_watch_covered(w, source);
+        uint64_t elems = elements(t), covered = compared(w, i);
         r->elements += covered;
         if (covered == elems) {
             r->tensors_complete++;
