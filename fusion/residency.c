@@ -63,7 +63,7 @@ static int64_t run_cycles(const xg_machine *m, int64_t runs) {
 
 /* What it saves per image to leave a concat's operands where their producers put them: runs of
  * pixels or rows instead of whole maps, and copies; less what the loads begin with that readers
- * need more of, for tiles of a quarter of the memory, and two at least. */
+ * need more of, for tiles of a quarter of the memory, and twice: weights may come in blocks. */
 static int64_t apart_gain(const sides *d, const xg_machine *m, const uint32_t *parent,
                           const xg_node *n) {
     int64_t gain = 0, y[4], x[4], begin = m->tile.load_start + m->ddr.latency;
@@ -78,7 +78,7 @@ static int64_t apart_gain(const sides *d, const xg_machine *m, const uint32_t *p
         if (parent[n->in[k]] != t && xg_read_apart(d->g, n, k))
             gain += 2 * (begin + x[1] * x[2] * x[3] / m->tile.port_bytes);
     }
-    return gain - xg_max(tiles, 2) * readers * (n->nin - 1) * begin;
+    return gain - 2 * tiles * readers * (n->nin - 1) * begin;
 }
 
 /* All readers load it, part by part: none sees it as another shape, has it in its own result's
