@@ -11,36 +11,27 @@
 
 #include "isa/machine.h"
 
-/* State of a span of units. write_seq 0: nothing was written. read[slot]: last reader, 0 = none.
- * Zeros are the state of untouched memory, so that nobody has to visit what no access reaches. */
+/* State of units. write_seq 0: nothing was written. read[slot]: last reader, 0 = none. Zeros are the
+ * state of untouched memory, so that nobody has to visit what no access reaches. */
 typedef struct xg_touch {
-    uint32_t start; /* paged: in its page */
     uint32_t write_slot, write_seq;
     uint32_t read[];
 } xg_touch;
 
-/* Called for each span that an access meets, before the access is recorded. unit: where the span's
- * part starts. */
+/* Called for units in one state that an access meets, before the access is recorded. unit: the
+ * first of them. */
 typedef void (*xg_touch_fn)(void *arg, const xg_touch *t, uint64_t unit);
 
-/* Units of one address space. Flat: a bit a unit says where spans start, the state lies at the
- * start's index; for on-chip memories, which are small and written word by word. Paged: pages of
- * 2^shift units, each a sorted list of spans, made when touched; for DDR. */
+/* Units of one address space, in words of 64, of which each has a few parts with a state (a mask
+ * says which units), and pages of words, made when touched, which have one state when all of a page
+ * is accessed at once. */
 typedef struct xg_span_map {
     xg_arena *arena;
-    uint32_t slots, shift;
-    size_t stride; /* bytes of an xg_touch with its readers */
+    size_t state, stride; /* bytes of an xg_touch with its readers; of a part */
     struct xg_span_page *page;
     uint64_t npage;
-    uint64_t *starts; /* flat: one word for 64 units; NULL when paged */
-    uint8_t *state;   /* flat: [units] */
+    xg_touch *untouched, *next; /* zeros; room for the state after an access */
 } xg_span_map;
-/* units > 0: flat, for that many units. 0: paged. */
-void xg_span_map_init(xg_span_map *m, xg_arena *a, uint32_t slots, uint64_t units);
-/* Meets every span of [unit, unit + count), then records the access of number seq of a slot. count
- * > 0. */
-void xg_span_touch(xg_span_map *m, uint64_t unit, uint64_t count, bool write, uint32_t slot,
-                   uint32_t seq, xg_touch_fn fn, void *arg);
 
 /* The memories of one core, or the DDR of all, by the family's ids. */
 typedef struct xg_hazards {
@@ -49,7 +40,7 @@ typedef struct xg_hazards {
     xg_span_map region[XG_REGIONS];
 } xg_hazards;
 void xg_hazards_init(xg_hazards *h, xg_arena *a, const xg_machine *m, uint32_t slots);
-/* As xg_span_touch for all units of an access. */
+/* Meets the states of all units of an access, then records it as number seq (> 0) of a slot. */
 void xg_hazards_touch(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t seq,
                       xg_touch_fn fn, void *arg);
 
