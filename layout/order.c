@@ -202,8 +202,8 @@ static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp)
     if (core->buffer.n)
         core->buffer.v = xg_memdup(p->arena, core->buffer.v, core->buffer.n * sizeof(xg_buffer));
     core->buffer.cap = core->buffer.n;
-    core->alive.v = NULL;
-    core->alive.n = core->alive.cap = core->alive_from = 0;
+    memset(core->alive, 0, sizeof core->alive);
+    core->alive_from = 0;
     renew_lives(core);
     return XG_OK;
 }

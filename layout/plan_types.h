@@ -10,6 +10,7 @@
 #define XG_PLAN_TYPES_H
 
 #include "fusion/geometry.h"
+#include "isa/tile.h"
 #include "layout/plan.h"
 
 typedef enum xg_task_kind {
@@ -85,10 +86,15 @@ typedef struct xg_piece {
     uint32_t addr, bytes;
 } xg_piece;
 
+/* alloc.c: what a buffer takes up, from task to task and, as wished, from stage to stage. */
+typedef struct xg_room {
+    uint32_t buffer, addr, end, first, last, wished_first, soft_last;
+} xg_room;
+
 typedef struct xg_core_plan {
     XG_VEC(xg_task) task;
     XG_VEC(xg_buffer) buffer;
-    XG_VEC(uint32_t) alive; /* alloc.c: buffers below alive_from that may live on there */
+    XG_VEC(xg_room) alive[XG_TILE_MEMS]; /* alloc.c: below alive_from, may live on there */
     uint32_t alive_from;
 } xg_core_plan;
 
