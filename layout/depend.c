@@ -31,11 +31,10 @@ typedef struct piece {
 } piece;
 typedef XG_VEC(piece) pieces;
 
-typedef struct depend {
+struct xg_depend {
     xg_arena *tmp;
     const xg_plan *p;
     const xg_core_plan *core;
-    xg_task_order *o;
     /* Roots that the tasks touch have slots: that of buffer b is b - lo, or one behind those for a
      * tensor that stays from groups before. */
     uint32_t lo, nslot;
@@ -47,10 +46,11 @@ typedef struct depend {
     uint32_t n;     /* tasks */
     XG_VEC(edge) edge;
     XG_VEC(uint32_t) transfers; /* of maps, since the last SIGNAL */
+    uint32_t edges; /* that hold whatever the addresses */
     uint32_t signal, await;
-} depend;
+};
 
-static void need(depend *d, uint32_t from, uint32_t to) {
+static void need(xg_depend *d, uint32_t from, uint32_t to) {
     if (from != XG_NONE && from != to) xg_push_own(d->tmp, &d->edge, (edge){from, to});
 }
 
@@ -60,7 +60,7 @@ static uint32_t root_of(const xg_core_plan *core, uint32_t b, uint32_t *offset) 
     return b;
 }
 
-static uint32_t slot_of(const depend *d, uint32_t b, uint32_t *offset) {
+static uint32_t slot_of(const xg_depend *d, uint32_t b, uint32_t *offset) {
     uint32_t root = root_of(d->core, b, offset), lo = 0, hi = d->old.n;
     if (root >= d->lo) return root - d->lo;
     while (hi - lo > 1) {
@@ -73,7 +73,7 @@ static uint32_t slot_of(const depend *d, uint32_t b, uint32_t *offset) {
     return d->core->buffer.n - d->lo + lo;
 }
 
-static uint32_t buffer_in(const depend *d, uint32_t slot) {
+static uint32_t buffer_in(const xg_depend *d, uint32_t slot) {
     uint32_t own = d->core->buffer.n - d->lo;
     return slot < own ? slot + d->lo : d->old.v[slot - own];
 }
@@ -99,7 +99,7 @@ static bool overlap(const access *a, const access *b) {
 
 /* x comes after those that it conflicts with, and joins them. A list that has become long is
  * closed: x comes after all of it, and what follows after x. */
-static void join(depend *d, accesses *all, const access *x) {
+static void join(xg_depend *d, accesses *all, const access *x) {
     bool close = all->n >= LONG_LIST;
     for (uint32_t i = 0; i < all->n; i++)
         if (close || ((x->write || all->v[i].write) && overlap(&all->v[i], x)))
@@ -118,7 +118,7 @@ static void join(depend *d, accesses *all, const access *x) {
  * ------------------------------------------------------------------------------------------ */
 
 /* s: the part of the buffer in its own coordinates; NULL: all of it. */
-static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool write) {
+static void touch(xg_depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool write) {
     if (b == XG_NONE) return;
     uint32_t offset, root = slot_of(d, b, &offset), n = d->n;
     const xg_buffer *x = &d->core->buffer.v[b];
@@ -139,7 +139,7 @@ static void touch(depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool 
     need(d, task, xg_order_close(n, root));
 }
 
-static void touch_operands(depend *d, uint32_t i, const xg_task *t) {
+static void touch_operands(xg_depend *d, uint32_t i, const xg_task *t) {
     bool compute = t->kind == XG_TASK_CONV || t->kind == XG_TASK_POOL || t->kind == XG_TASK_ELEW;
     xg_slice need_a = t->s, need_b = t->s;
     if (compute) {
@@ -168,7 +168,7 @@ static operands operands_of(const xg_task *t) {
 }
 
 /* Lists of buffers that no later task touches. */
-static void bury(depend *d, uint32_t i, const xg_task *t) {
+static void bury(xg_depend *d, uint32_t i, const xg_task *t) {
     const operands o = operands_of(t);
     for (size_t k = 0; k < XG_COUNT(o.v); k++) {
         if (o.v[k] == XG_NONE) continue;
@@ -186,7 +186,7 @@ static int by_number(const void *a, const void *b) {
 }
 
 /* The first root of the tasks' own, and those of tensors that stay. */
-static void find_roots(depend *d, uint32_t first) {
+static void find_roots(xg_depend *d, uint32_t first) {
     uint32_t offset, n = 0;
     d->lo = d->core->buffer.n;
     for (uint32_t i = 0; i < 2 * d->n; i++) {
@@ -207,7 +207,7 @@ static void find_roots(depend *d, uint32_t first) {
 }
 
 /* Slots, with the last task of each. */
-static void make_slots(depend *d, uint32_t first) {
+static void make_slots(xg_depend *d, uint32_t first) {
     uint32_t offset;
     find_roots(d, first);
     d->buffer = xg_newn(d->tmp, accesses, d->nslot + 1);
@@ -233,7 +233,7 @@ static int by_birth(const void *a, const void *b) {
 
 /* Cuts [lo, hi) out of the pieces in v[0], by way of v[1]; those that had a part of it come before
  * buffer b. */
-static void take_words(depend *d, pieces v[2], uint32_t lo, uint32_t hi, uint32_t b) {
+static void take_words(xg_depend *d, pieces v[2], uint32_t lo, uint32_t hi, uint32_t b) {
     uint32_t n = d->n;
     pieces next = v[1];
     next.n = 0;
@@ -252,7 +252,7 @@ static void take_words(depend *d, pieces v[2], uint32_t lo, uint32_t hi, uint32_
     v[0] = next;
 }
 
-static void order_buffers(depend *d) {
+static void order_buffers(xg_depend *d) {
     pieces mem[XG_TILE_MEMS][2] = {0};
     uint32_t n = 0;
     birth *v = xg_newn(d->tmp, birth, d->nslot + 1);
@@ -274,7 +274,7 @@ static uint32_t memory_root(const xg_plan *p, uint32_t t) {
     return t;
 }
 
-static void transfer(depend *d, uint32_t i, const xg_task *t) {
+static void transfer(xg_depend *d, uint32_t i, const xg_task *t) {
     const xg_place *pl = &d->p->place[t->tensor].place;
     xg_push(d->tmp, &d->transfers, i);
     need(d, d->await, i);
@@ -301,7 +301,7 @@ static void transfer(depend *d, uint32_t i, const xg_task *t) {
     }
 }
 
-static void barrier(depend *d, uint32_t i, bool signal) {
+static void barrier(xg_depend *d, uint32_t i, bool signal) {
     if (signal) {
         for (uint32_t k = 0; k < d->transfers.n; k++) need(d, d->transfers.v[k], i);
         d->transfers.n = 0;
@@ -318,8 +318,33 @@ static void barrier(depend *d, uint32_t i, bool signal) {
  * ----------------------------------------------------------------------------------------
  */
 
-static void finish(depend *d, xg_arena *a) {
-    xg_task_order *o = d->o;
+xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a) {
+    xg_depend *d = xg_new(a, xg_depend);
+    *d = (xg_depend){.tmp = a,
+                     .p = p,
+                     .core = core,
+                     .n = core->task.n - first,
+                     .signal = XG_NONE,
+                     .await = XG_NONE};
+    make_slots(d, first);
+    d->page = xg_newn(a, accesses, 2 * PAGES);
+    for (uint32_t i = 0; i < d->n; i++) {
+        const xg_task *t = &core->task.v[first + i];
+        if (t->kind == XG_TASK_SIGNAL || t->kind == XG_TASK_AWAIT) {
+            barrier(d, i, t->kind == XG_TASK_SIGNAL);
+            continue;
+        }
+        touch_operands(d, i, t);
+        bury(d, i, t);
+        if (t->kind == XG_TASK_LOAD || t->kind == XG_TASK_SAVE) transfer(d, i, t);
+    }
+    d->edges = d->edge.n;
+    return d;
+}
+
+void xg_depend_order(xg_depend *d, xg_arena *a, xg_task_order *o) {
+    d->edge.n = d->edges;
+    order_buffers(d);
     o->nnode = xg_order_open(d->n, d->nslot);
     o->first = xg_newn(a, uint32_t, o->nnode + 2);
     o->pending = xg_newn(a, uint32_t, o->nnode + 1);
@@ -334,26 +359,6 @@ static void finish(depend *d, xg_arena *a) {
 void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
                     xg_task_order *out) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(a));
-    depend d = {.tmp = tmp,
-                .p = p,
-                .core = core,
-                .o = out,
-                .n = core->task.n - first,
-                .signal = XG_NONE,
-                .await = XG_NONE};
-    make_slots(&d, first);
-    d.page = xg_newn(tmp, accesses, 2 * PAGES);
-    for (uint32_t i = 0; i < d.n; i++) {
-        const xg_task *t = &core->task.v[first + i];
-        if (t->kind == XG_TASK_SIGNAL || t->kind == XG_TASK_AWAIT) {
-            barrier(&d, i, t->kind == XG_TASK_SIGNAL);
-            continue;
-        }
-        touch_operands(&d, i, t);
-        bury(&d, i, t);
-        if (t->kind == XG_TASK_LOAD || t->kind == XG_TASK_SAVE) transfer(&d, i, t);
-    }
-    order_buffers(&d);
-    finish(&d, a);
+    xg_depend_order(xg_depend_new(p, core, first, tmp), a, out);
     xg_arena_free(tmp);
 }

@@ -119,18 +119,19 @@ static bool advance(run *r) {
 }
 
 /* order[k]: the task that comes k-th; key: which of several ready tasks goes first. Returns the
- * cycles; UINT64_MAX when not all of them can run (never, in a correct plan). */
+ * cycles; UINT64_MAX when they are not less than `enough`, and when not all tasks can run (never,
+ * in a correct plan). */
 static uint64_t simulate(xg_arena *a, const xg_task_cost *cost, uint32_t n, const xg_task_order *o,
-                         const uint32_t *key, uint32_t *order) {
+                         const uint32_t *key, uint64_t enough, uint32_t *order) {
     run r = {.cost = cost, .o = o, .n = n, .order = order};
     r.stack = xg_newn(a, uint32_t, 2 * (size_t)o->nnode + 2);
     r.pending = xg_memdup(a, o->pending, o->nnode * sizeof *o->pending);
     for (uint32_t e = 0; e < E; e++)
         r.ready[e] = (xg_heap){key, xg_newn(a, uint32_t, n + 1), 0}, r.running[e] = XG_NONE;
     begin(&r);
-    while (advance(&r)) {
+    while (r.now < enough && advance(&r)) {
     }
-    return r.done == n ? r.now : UINT64_MAX;
+    return r.done == n && r.now < enough ? r.now : UINT64_MAX;
 }
 
 /* Keys: the old order, in which constants stand `early` places before theirs. */
@@ -175,7 +176,7 @@ static uint32_t *best_order(xg_arena *tmp, const xg_plan *p, const xg_core_plan 
     for (size_t k = 0; k < XG_COUNT(early); k++) {
         uint32_t *order = xg_newn(tmp, uint32_t, n + 1);
         old_order(core->task.v, n, early[k], key);
-        uint64_t cycles = simulate(tmp, cost, n, &o, key, order);
+        uint64_t cycles = simulate(tmp, cost, n, &o, key, least, order);
         if (cycles < least) least = cycles, best = order;
     }
     return best;
@@ -208,27 +209,11 @@ static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp)
     return XG_OK;
 }
 
-xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_span *out) {
-    xg_arena *tmp = xg_arena_new(xg_arena_ctx(p->arena));
-    uint32_t n = core->task.n - first, *order = xg_newn(tmp, uint32_t, n + 1);
-    xg_task_cost *cost = xg_newn(tmp, xg_task_cost, n + 1);
-    xg_status st = xg_task_costs(p, core, first, tmp, cost);
-    if (st == XG_OK) {
-        xg_task_order o;
-        uint64_t work[2] = {0};
-        for (uint32_t i = 0; i < n; i++) {
-            uint8_t kind = core->task.v[first + i].kind;
-            bool conv = cost[i].engine == p->machine->family->inst[XG_T_CONV].engine;
-            if (kind >= XG_TASK_CONV && kind <= XG_TASK_LUT) work[conv] += cost[i].cycles;
-        }
-        uint32_t *key = xg_newn(tmp, uint32_t, n + 1);
-        xg_task_depend(p, core, first, tmp, &o);
-        old_order(core->task.v + first, n, 0, key);
-        out->cycles = simulate(tmp, cost, n, &o, key, order);
-        out->work = (uint64_t)xg_max((int64_t)work[0], (int64_t)work[1]);
-    }
-    xg_arena_free(tmp);
-    return st;
+uint64_t xg_task_cycles(const xg_task_cost *cost, uint32_t n, const xg_task_order *o,
+                        uint64_t enough, xg_arena *a) {
+    uint32_t *order = xg_newn(a, uint32_t, n + 1), *key = xg_newn(a, uint32_t, n + 1);
+    for (uint32_t i = 0; i < n; i++) key[i] = i;
+    return simulate(a, cost, n, o, key, enough, order);
 }
 
 xg_status xg_order_tasks(xg_plan *p) {

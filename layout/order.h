@@ -37,7 +37,16 @@ XG_MUST_USE xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, 
                                     xg_arena *a, xg_task_cost *cost);
 /* depend.c. The tasks from number `first` on (numbered from 0 here); in their present order they
  * must be a correct program, with addresses. */
+typedef struct xg_depend xg_depend;
+/* In two steps: all but the words that buffers share, for which addresses are not needed, and,
+ * for each try of addresses, the order. `a` lives as long as what it returns. */
+xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a);
+void xg_depend_order(xg_depend *d, xg_arena *a, xg_task_order *out);
 void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
                     xg_task_order *out);
+/* order.c: cycles of n tasks, alone, in the order in which they would be taken. At least `enough`
+ * (UINT64_MAX) when they take as long as that. */
+uint64_t xg_task_cycles(const xg_task_cost *cost, uint32_t n, const xg_task_order *o,
+                        uint64_t enough, xg_arena *a);
 
 #endif

@@ -6,6 +6,7 @@
 #include "isa/encoding.h"
 #include "isa/tile.h"
 #include "layout/clock.h"
+#include "layout/order.h"
 
 #include <string.h>
 
@@ -14,6 +15,12 @@ enum {
     REFINE_STEPS = 4,
     REFINE_TASKS = 100000 /* a plan's neighbours have no more together; then none is tried */
 };
+
+/* Cycles of a group's tasks, alone; and those that the busier of the two computing engines works.
+ */
+typedef struct group_span {
+    uint64_t cycles, work;
+} group_span;
 
 typedef struct mark {
     uint32_t task, buffer, stage, tile;
@@ -109,37 +116,120 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
     mk->p->region_bytes[XG_REG_CONST] = const_bytes;
 }
 
-/* Addresses for the group's buffers. Where room is short, results of several tiles side by side
- * compete with loads ahead of time: both ways are tried. */
-static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task, uint32_t from,
-                             xg_span *out) {
-    xg_arena *tmp = xg_arena_new(xg_arena_ctx(mk->p->arena));
-    uint32_t *wish = xg_newn(tmp, uint32_t, core->buffer.n - from + 1), best = XG_NONE, last = 0;
-    xg_status st = XG_OK;
-    for (uint32_t b = from; b < core->buffer.n; b++) wish[b - from] = core->buffer.v[b].ahead;
-    for (uint32_t way = 0; way < 2; way++) {
-        xg_span span = {0, 0};
-        for (uint32_t b = from; b < core->buffer.n; b++) {
-            xg_buffer *x = &core->buffer.v[b];
-            x->ahead = way == 1 && x->made ? 0 : wish[b - from];
-        }
-        last = way;
-        st = xg_alloc_buffers(mk->p, core, from);
-        if (st == XG_OK) st = xg_task_span(mk->p, core, task, &span);
-        if (st == XG_OK && (best == XG_NONE || span.cycles < out->cycles)) *out = span, best = way;
-        if (st != XG_OK && st != XG_LIMIT) break;
+/* Tasks and buffers of a group that is being built, on one core. */
+typedef struct placing {
+    const maker *mk;
+    xg_core_plan *core;
+    uint32_t task, from; /* its first task and buffer */
+    xg_arena *tmp;
+    xg_task_cost *cost; /* NULL: not yet known */
+    xg_depend *depend;
+    uint32_t *wish, *ahead, *addr; /* [buffers] wished; granted, and where, by the best way */
+    uint64_t work, busiest;        /* cycles of the computing engine that works most; of any */
+} placing;
+
+static xg_status judge_tasks(placing *g) {
+    const xg_plan *p = g->mk->p;
+    uint32_t n = g->core->task.n - g->task;
+    uint64_t work[2] = {0}, busy[XG_ENGINES_MAX] = {0};
+    if (g->cost) return XG_OK;
+    g->cost = xg_newn(g->tmp, xg_task_cost, n + 1);
+    xg_status st = xg_task_costs(p, g->core, g->task, g->tmp, g->cost);
+    if (st != XG_OK) return st;
+    for (uint32_t i = 0; i < n; i++) {
+        const xg_task_cost *c = &g->cost[i];
+        uint8_t kind = g->core->task.v[g->task + i].kind;
+        bool conv = c->engine == p->machine->family->inst[XG_T_CONV].engine;
+        if (kind >= XG_TASK_CONV && kind <= XG_TASK_LUT) work[conv] += c->cycles;
+        busy[c->engine] += c->cycles;
     }
-    if (best != XG_NONE && best != last) {
-        for (uint32_t b = from; b < core->buffer.n; b++) core->buffer.v[b].ahead = wish[b - from];
-        st = xg_alloc_buffers(mk->p, core, from);
-    }
-    xg_arena_free(tmp);
-    return best == XG_NONE && st == XG_OK ? XG_LIMIT : st;
+    g->work = work[0] > work[1] ? work[0] : work[1];
+    for (uint32_t e = 0; e < XG_ENGINES_MAX; e++)
+        if (busy[e] > g->busiest) g->busiest = busy[e];
+    return XG_OK;
 }
 
-static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
+/* Addresses, with (0) or without (1) the wish that results of tiles lie side by side; the cycles,
+ * or at least `worth`. */
+static xg_status place_one_way(placing *g, uint32_t way, uint64_t worth, uint64_t *cycles) {
+    xg_core_plan *core = g->core;
+    for (uint32_t b = g->from; b < core->buffer.n; b++) {
+        xg_buffer *x = &core->buffer.v[b];
+        x->ahead = way == 1 && x->made ? 0 : g->wish[b - g->from];
+    }
+    xg_status st = xg_alloc_buffers(g->mk->p, core, g->from);
+    if (st == XG_OK) st = judge_tasks(g);
+    if (st != XG_OK) return st;
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(g->tmp));
+    xg_task_order order;
+    if (!g->depend) g->depend = xg_depend_new(g->mk->p, core, g->task, g->tmp);
+    xg_depend_order(g->depend, tmp, &order);
+    *cycles = xg_task_cycles(g->cost, core->task.n - g->task, &order, worth, tmp);
+    xg_arena_free(tmp);
+    return XG_OK;
+}
+
+static void keep_addresses(placing *g) {
+    for (uint32_t b = g->from; b < g->core->buffer.n; b++) {
+        g->ahead[b - g->from] = g->core->buffer.v[b].ahead;
+        g->addr[b - g->from] = g->core->buffer.v[b].addr;
+    }
+}
+
+static void use_addresses(const placing *g) {
+    for (uint32_t b = g->from; b < g->core->buffer.n; b++) {
+        g->core->buffer.v[b].ahead = g->ahead[b - g->from];
+        g->core->buffer.v[b].addr = g->addr[b - g->from];
+    }
+}
+
+/* Where room is short, results of several tiles side by side compete with loads ahead of time: both
+ * ways are tried, if that makes a difference. */
+static xg_status place_both_ways(placing *g, uint64_t worth, group_span *out) {
+    bool found = false, made = false;
+    xg_status st = XG_OK;
+    out->cycles = worth;
+    for (uint32_t b = g->from; b < g->core->buffer.n; b++) {
+        g->wish[b - g->from] = g->core->buffer.v[b].ahead;
+        made |= g->core->buffer.v[b].made && g->core->buffer.v[b].ahead;
+    }
+    for (uint32_t way = 0; way < (made ? 2 : 1); way++) {
+        uint64_t cycles;
+        st = place_one_way(g, way, out->cycles, &cycles);
+        if (st != XG_OK && st != XG_LIMIT) return st;
+        if (st != XG_OK || (found && cycles >= out->cycles)) continue;
+        *out = (group_span){cycles, g->work};
+        found = true;
+        keep_addresses(g);
+    }
+    if (found) use_addresses(g);
+    return found ? XG_OK : XG_LIMIT;
+}
+
+/* Addresses for the group's buffers, from number `from` on, and how long its tasks take, unless
+ * their engines alone need `worth` cycles: then that many. */
+static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task, uint32_t from,
+                             uint64_t worth, group_span *out) {
+    uint32_t n = core->buffer.n - from;
+    placing g = {.mk = mk, .core = core, .task = task, .from = from};
+    g.tmp = xg_arena_new(xg_arena_ctx(mk->p->arena));
+    g.wish = xg_newn(g.tmp, uint32_t, 3 * (size_t)n + 1);
+    g.ahead = g.wish + n;
+    g.addr = g.ahead + n;
+    xg_status st = mk->trial ? judge_tasks(&g) : XG_OK;
+    if (st == XG_OK && g.busiest >= worth)
+        *out = (group_span){g.busiest, g.work};
+    else if (st == XG_OK)
+        st = place_both_ways(&g, worth, out);
+    xg_arena_free(g.tmp);
+    return st;
+}
+
+/* Builds the group as its strategy says. A trial ends when it is not worth while: when it takes so
+ * many cycles. */
+static xg_status try_group(maker *mk, uint32_t gi, uint64_t worth, group_span *slowest) {
     const xg_group *g = &mk->p->sel->group.v[gi];
-    *slowest = (xg_span){0, 0};
+    *slowest = (group_span){0, 0};
     uint32_t cores = mk->p->machine->cores;
     if (mk->trial && g->strategy.split == XG_SPLIT_IMAGE) cores = 1; /* they do the same */
     for (uint32_t c = 0; c < cores; c++) {
@@ -165,11 +255,12 @@ static xg_status try_group(maker *mk, uint32_t gi, xg_span *slowest) {
         }
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
         xg_status st = xg_build_group(b, g);
-        xg_span span = {0, 0};
+        group_span span = {0, 0};
         if (mk->trial) mk->tried += b->core->task.n - task;
-        if (st == XG_OK) st = place_group(mk, b->core, task, from, &span);
+        if (st == XG_OK) st = place_group(mk, b->core, task, from, worth, &span);
         if (st != XG_OK) return st;
         if (span.cycles > slowest->cycles) *slowest = span;
+        if (span.cycles >= worth) break;
     }
     return XG_OK;
 }
@@ -252,7 +343,7 @@ static bool seen_before(const xg_strategy *tried, uint32_t n, const xg_strategy 
 }
 
 /* Strategies near g's; each step goes to the fastest of them, while that gains a hundredth. */
-static xg_status search_near(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
+static xg_status search_near(maker *mk, uint32_t gi, group_span span, uint32_t pieces,
                              uint64_t bytes) {
     xg_group *g = &mk->p->sel->group.v[gi];
     xg_strategy near[XG_NEIGHBOURS], best = g->strategy;
@@ -262,14 +353,15 @@ static xg_status search_near(maker *mk, uint32_t gi, xg_span span, uint32_t piec
         uint64_t before = span.cycles;
         uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
         for (uint32_t i = 0; i < n && mk->tried < REFINE_TASKS; i++) {
-            xg_span now;
+            group_span now;
             if (seen_before(tried, ntried, &near[i])) continue;
             tried[ntried++] = near[i];
             back_to_marks(mk, pieces, bytes);
             g->strategy = near[i];
-            xg_status st = try_group(mk, gi, &now);
+            uint64_t gain = before / 100, worth = span.cycles > gain ? span.cycles - gain : 0;
+            xg_status st = try_group(mk, gi, worth, &now);
             if (st != XG_OK && st != XG_LIMIT) return st;
-            if (st == XG_OK && now.cycles + before / 100 < span.cycles) span = now, best = near[i];
+            if (st == XG_OK && now.cycles < worth) span = now, best = near[i];
         }
         g->strategy = best;
         if (span.cycles == before) break;
@@ -279,7 +371,7 @@ static xg_status search_near(maker *mk, uint32_t gi, xg_span span, uint32_t piec
 
 /* The group stands. Where its engines wait for each other or for data, strategies near its own are
  * built too, once for each kind of group. */
-static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pieces,
+static xg_status refine_group(maker *mk, uint32_t gi, group_span span, uint32_t pieces,
                               uint64_t bytes) {
     xg_group *g = &mk->p->sel->group.v[gi];
     xg_buf buf = {.arena = mk->p->arena};
@@ -293,17 +385,17 @@ static xg_status refine_group(maker *mk, uint32_t gi, xg_span span, uint32_t pie
         xg_map_set(&mk->known, kind, mk->refined.n);
         xg_push(mk->p->arena, &mk->refined, g->strategy);
     } else if (!xg_same_strategy(&own, &mk->refined.v[known])) {
-        xg_span now;
+        group_span now;
         back_to_marks(mk, pieces, bytes);
         g->strategy = mk->refined.v[known];
-        st = try_group(mk, gi, &now);
+        st = try_group(mk, gi, span.cycles + 1, &now);
         if (st == XG_LIMIT || (st == XG_OK && now.cycles > span.cycles)) g->strategy = own;
         if (st == XG_LIMIT) st = XG_OK;
     }
     mk->trial = false;
     if (st != XG_OK) return st;
     back_to_marks(mk, pieces, bytes);
-    return try_group(mk, gi, &span);
+    return try_group(mk, gi, UINT64_MAX, &span);
 }
 
 /* The error of a LIMIT that xg_task_costs() or xg_emit_core() found. */
@@ -351,11 +443,11 @@ static xg_status add_group(maker *mk, uint32_t gi) {
     xg_group *g = &p->sel->group.v[gi];
     uint32_t pieces = p->piece.n;
     uint64_t bytes = p->region_bytes[XG_REG_CONST];
-    xg_span span;
+    group_span span;
     if (mk->apart_since && g->strategy.split != XG_SPLIT_IMAGE) signal_all(mk, gi - 1);
     take_marks(mk);
     for (;;) {
-        xg_status st = try_group(mk, gi, &span);
+        xg_status st = try_group(mk, gi, UINT64_MAX, &span);
         if (st == XG_OK) break;
         if (st != XG_LIMIT) return st;
         back_to_marks(mk, pieces, bytes);

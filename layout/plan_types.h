@@ -172,13 +172,6 @@ XG_MUST_USE xg_status xg_alloc_buffers(xg_plan *p, xg_core_plan *core, uint32_t 
 /* order.c: puts the tasks of all cores in the order that keeps the engines busiest; long ones are
  * cut into row groups. Tasks and buffers move from the draft to the plan's arena. */
 XG_MUST_USE xg_status xg_order_tasks(xg_plan *p);
-/* order.c: cycles of the tasks from number `first` on, alone, as that order would take them; and
- * those that the busier of the two computing engines works. */
-typedef struct xg_span {
-    uint64_t cycles, work;
-} xg_span;
-XG_MUST_USE xg_status xg_task_span(const xg_plan *p, const xg_core_plan *core, uint32_t first,
-                                   xg_span *out);
 /* plan.c: xg_plan_make, which refines; without that it is quicker; and without the forecast. */
 XG_MUST_USE xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *m,
                                       bool refine, xg_plan **out);
