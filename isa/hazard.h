@@ -11,8 +11,8 @@
 
 #include "isa/machine.h"
 
-/* State of units. write_seq 0: nothing was written. read[slot]: last reader, 0 = none. Zeros are the
- * state of untouched memory, so that nobody has to visit what no access reaches. */
+/* State of units. write_seq 0: nothing was written. read[slot]: last reader, 0 = none. Zeros are
+ * the state of untouched memory, so that nobody has to visit what no access reaches. */
 typedef struct xg_touch {
     uint32_t write_slot, write_seq;
     uint32_t read[];

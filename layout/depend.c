@@ -46,7 +46,7 @@ struct xg_depend {
     uint32_t n;     /* tasks */
     XG_VEC(edge) edge;
     XG_VEC(uint32_t) transfers; /* of maps, since the last SIGNAL */
-    uint32_t edges; /* that hold whatever the addresses */
+    uint32_t edges;             /* that hold whatever the addresses */
     uint32_t signal, await;
 };
 
