@@ -61,6 +61,7 @@ typedef struct xg_access {
     uint16_t bank;                 /* on-chip only */
     uint32_t addr, count;          /* count words from addr, each step apart */
     uint32_t step, rows, row_step; /* repeated rows times, row_step apart (rows = 1: once) */
+    bool echo; /* orders nothing that an access before it in another bank does not order */
 } xg_access;
 
 typedef struct xg_mem_desc {

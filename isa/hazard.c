@@ -37,10 +37,9 @@ static part *part_at(const xg_span_map *m, const word *w, uint32_t i) {
 
 static void map_init(xg_span_map *m, xg_arena *a, uint32_t slots) {
     size_t state = sizeof(xg_touch) + slots * sizeof(uint32_t);
-    *m = (xg_span_map){.arena = a, .state = state};
+    *m = (xg_span_map){.arena = a, .slots = slots, .state = state};
     m->stride = (offsetof(part, t) + state + 7) / 8 * 8;
     m->untouched = xg_alloc(a, state);
-    m->next = xg_alloc(a, state);
 }
 
 static struct xg_span_page *page_of(xg_span_map *m, uint64_t index) {
@@ -54,37 +53,49 @@ static struct xg_span_page *page_of(xg_span_map *m, uint64_t index) {
     return &m->page[index];
 }
 
-static void append(const xg_span_map *m, word *w, uint64_t units, const xg_touch *t) {
+/* Most machines have four slots: a copy of a part whose size the compiler knows. */
+static void copy_part(const xg_span_map *m, part *to, const part *from) {
+    enum { USUAL = offsetof(part, t) + sizeof(xg_touch) + 4 * sizeof(uint32_t) };
+    memcpy(to, from, m->stride == USUAL ? (size_t)USUAL : m->stride);
+}
+
+static part *new_part(const xg_span_map *m, word *w) {
     if (w->n == w->cap) {
         uint32_t cap = w->cap ? w->cap * 2 : 2;
         uint8_t *v = xg_alloc_array(m->arena, cap, m->stride);
         if (w->n) memcpy(v, w->v, w->n * m->stride);
         w->v = v, w->cap = cap;
     }
-    part *p = part_at(m, w, w->n++);
-    p->units = units;
+    return part_at(m, w, w->n++);
+}
+
+/* The whole word in one state. */
+static void fill_word(const xg_span_map *m, word *w, const xg_touch *t) {
+    part *p = new_part(m, w);
+    p->units = UINT64_MAX;
     memcpy(&p->t, t, m->state);
 }
 
-/* Units that are in no part join those that are in the state m->next. */
-static void join_next(const xg_span_map *m, word *w, uint64_t units) {
-    for (uint32_t i = w->n; i-- > 0;) {
-        part *p = part_at(m, w, i);
-        if (p->t.write_seq != m->next->write_seq || memcmp(&p->t, m->next, m->state)) continue;
-        p->units |= units;
-        return;
-    }
-    append(m, w, units, m->next);
+static bool same_state(const xg_span_map *m, const part *a, const part *b) {
+    bool same = a->t.write_seq == b->t.write_seq && a->t.write_slot == b->t.write_slot;
+    for (uint32_t s = 0; same && s < m->slots; s++) same = a->t.read[s] == b->t.read[s];
+    return same;
 }
 
-/* m->next becomes the state after the access. */
-static void set_next(const access *x, const xg_touch *before) {
+/* `both` of the units of part i were read: they leave it for one in their new state. */
+static void split_read(const access *x, word *w, uint32_t i, uint64_t both) {
     const xg_span_map *m = x->m;
-    memcpy(m->next, x->write ? m->untouched : before, m->state);
-    if (x->write)
-        m->next->write_slot = x->slot, m->next->write_seq = x->seq;
-    else
-        m->next->read[x->slot] = x->seq;
+    part *q = new_part(m, w), *p = part_at(m, w, i);
+    p->units &= ~both;
+    copy_part(m, q, p);
+    q->units = both;
+    q->t.read[x->slot] = x->seq;
+    for (uint32_t k = 0; k + 1 < w->n; k++)
+        if (same_state(m, part_at(m, w, k), q)) {
+            part_at(m, w, k)->units |= both;
+            w->n--;
+            return;
+        }
 }
 
 static void read_word(const access *x, word *w, uint64_t base, uint64_t units) {
@@ -94,30 +105,37 @@ static void read_word(const access *x, word *w, uint64_t base, uint64_t units) {
         uint64_t both = p->units & units;
         if (!both) continue;
         x->fn(x->arg, &p->t, base + (uint32_t)__builtin_ctzll(both));
-        if (both == p->units) {
+        if (both == p->units)
             p->t.read[x->slot] = x->seq;
-        } else if (p->t.read[x->slot] != x->seq) {
-            p->units &= ~both;
-            set_next(x, &p->t);
-            join_next(m, w, both);
-        }
+        else if (p->t.read[x->slot] != x->seq)
+            split_read(x, w, i, both);
     }
+}
+
+static void set_written(const access *x, xg_touch *t) {
+    t->write_slot = x->slot, t->write_seq = x->seq;
+    for (uint32_t s = 0; s < x->m->slots; s++) t->read[s] = 0;
 }
 
 static void write_word(const access *x, word *w, uint64_t base, uint64_t units) {
     const xg_span_map *m = x->m;
+    part *own = NULL; /* what this access, or a part that it empties, has already */
     for (uint32_t i = 0; i < w->n;) {
         part *p = part_at(m, w, i);
         uint64_t both = p->units & units;
         if (both) x->fn(x->arg, &p->t, base + (uint32_t)__builtin_ctzll(both));
         p->units &= ~both;
-        if (p->units)
-            i++;
-        else if (i < --w->n)
-            memcpy(p, part_at(m, w, w->n), m->stride);
+        if (!p->units && own) {
+            if (i < --w->n) copy_part(m, p, part_at(m, w, w->n));
+            continue;
+        }
+        bool ours = p->t.write_seq == x->seq && p->t.write_slot == x->slot;
+        if (!own && (!p->units || ours)) own = p;
+        i++;
     }
-    set_next(x, NULL);
-    join_next(m, w, units);
+    if (!own) own = new_part(m, w), own->units = 0;
+    own->units |= units;
+    set_written(x, &own->t);
 }
 
 static void touch_word(const access *x, word *w, uint64_t base, uint64_t units) {
@@ -133,7 +151,7 @@ static void touch_gathered(access *x) {
     struct xg_span_page *p = page_of(m, x->word / PAGE_WORDS);
     if (!p->word) p->word = xg_newn(m->arena, word, PAGE_WORDS);
     word *w = &p->word[x->word % PAGE_WORDS];
-    if (!w->n) append(m, w, UINT64_MAX, p->common ? p->common : m->untouched);
+    if (!w->n) fill_word(m, w, p->common ? p->common : m->untouched);
     touch_word(x, w, x->word * WORD, x->units);
     x->units = 0;
 }
@@ -152,13 +170,15 @@ static void touch_page(const access *x, uint64_t index) {
     if (!p->common) p->common = xg_alloc(m->arena, m->state);
     if (common) x->fn(x->arg, p->common, index * PAGE);
     for (uint32_t k = 0; !common && k < PAGE_WORDS; k++) {
-        if (!p->word[k].n) append(m, &p->word[k], UINT64_MAX, p->common);
+        if (!p->word[k].n) fill_word(m, &p->word[k], p->common);
         touch_word(x, &p->word[k], index * PAGE + k * WORD, UINT64_MAX);
         if (x->write) p->word[k].n = 0;
     }
     if (!common && !x->write) return;
-    set_next(x, p->common);
-    memcpy(p->common, m->next, m->state);
+    if (x->write)
+        set_written(x, p->common);
+    else
+        p->common->read[x->slot] = x->seq;
 }
 
 /* Units [unit, end): gathered until another word is reached. */

@@ -27,10 +27,11 @@ typedef void (*xg_touch_fn)(void *arg, const xg_touch *t, uint64_t unit);
  * is accessed at once. */
 typedef struct xg_span_map {
     xg_arena *arena;
+    uint32_t slots;
     size_t state, stride; /* bytes of an xg_touch with its readers; of a part */
     struct xg_span_page *page;
     uint64_t npage;
-    xg_touch *untouched, *next; /* zeros; room for the state after an access */
+    xg_touch *untouched; /* zeros */
 } xg_span_map;
 
 /* The memories of one core, or the DDR of all, by the family's ids. */

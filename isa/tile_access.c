@@ -13,15 +13,28 @@ typedef struct sink {
 
 static void emit(const sink *k, uint8_t mem, bool write, uint32_t bank, uint32_t addr,
                  uint32_t count) {
-    xg_access a = {mem, write, false, 0, (uint16_t)bank, addr, count, 1, 1, 0};
+    xg_access a = {.mem = mem,
+                   .write = write,
+                   .bank = (uint16_t)bank,
+                   .addr = addr,
+                   .count = count,
+                   .step = 1,
+                   .rows = 1};
+    a.echo = mem == XG_MEM_W && bank > 0; /* who touches a bank touches all before it */
     k->fn(k->arg, &a);
 }
 
 /* `cols` pixels of a row, `step` columns apart. */
 static void emit_pixels(const sink *k, const xg_tile_view *v, bool write, uint32_t bank,
                         uint32_t addr, uint32_t cols, uint32_t step) {
-    xg_access a = {XG_MEM_FM, write,    false, 0,    (uint16_t)bank,
-                   addr,      v->words, 1,     cols, v->pix * step};
+    xg_access a = {.mem = XG_MEM_FM,
+                   .write = write,
+                   .bank = (uint16_t)bank,
+                   .addr = addr,
+                   .count = v->words,
+                   .step = 1,
+                   .rows = cols,
+                   .row_step = v->pix * step};
     a.partial = write && (v->lane || (v->lane + v->ch) % k->m->tile.icp);
     if (v->pix == 0 || cols == 1) {
         a.rows = 1, a.row_step = 0;
@@ -65,9 +78,13 @@ static void view_window(sink *k) {
 static void ddr_run(void *arg, uint32_t first, uint32_t count, uint32_t step) {
     const sink *k = arg;
     const xg_tile_ddr *p = &k->d->ddr;
-    xg_access a = {
-        XG_MEM_DDR, k->d->op == XG_T_SAVE, false, (uint8_t)p->region, 0, 0, p->ch, 1, count, 0};
-    a.row_step = p->pix_step * step;
+    xg_access a = {.mem = XG_MEM_DDR,
+                   .write = k->d->op == XG_T_SAVE,
+                   .region = (uint8_t)p->region,
+                   .count = p->ch,
+                   .step = 1,
+                   .rows = count,
+                   .row_step = p->pix_step * step};
     uint32_t rows = p->rows;
     if (a.row_step == p->ch || count == 1) a.count *= count, a.rows = 1, a.row_step = 0;
     if (a.rows == 1 && p->row_step == a.count) a.count *= rows, rows = 1;
@@ -87,8 +104,13 @@ static void ddr(sink *k) {
 
 static void psum(const sink *k, bool write) {
     const xg_tile_operands *d = k->d;
-    xg_access a = {XG_MEM_FM, write,         false, 0,           0,
-                   d->psum,   d->psum_words, 1,     d->out.cols, d->psum_step};
+    xg_access a = {.mem = XG_MEM_FM,
+                   .write = write,
+                   .addr = d->psum,
+                   .count = d->psum_words,
+                   .step = 1,
+                   .rows = d->out.cols,
+                   .row_step = d->psum_step};
     a.partial = write && (4 * d->oc) % k->m->tile.icp;
     for (uint32_t r = 0; r < d->out.rows; r++) {
         a.bank = (uint16_t)r;

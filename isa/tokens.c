@@ -56,7 +56,7 @@ static void meet_write(void *arg, const xg_touch *t, uint64_t unit) {
 
 static void touch(void *arg, const xg_access *x) {
     walk *w = arg;
-    if (x->mem == 0 && x->region == XG_REG_CONST && !x->write) return;
+    if (x->echo || (x->mem == 0 && x->region == XG_REG_CONST && !x->write)) return;
     if (x->mem == 0) w->touches_shared = true;
     xg_hazards_touch(&w->mem, x, w->engine, w->seq, x->write ? meet_write : meet_read, w);
 }
