@@ -146,9 +146,13 @@ static xg_status check_segments(const verifier *v) {
     return XG_OK;
 }
 
-static bool slice_fits(const xg_map_row *r, const xg_prog_tensor *t) {
-    return r->n < t->dim[0] && r->h0 < r->h1 && r->h1 <= t->dim[1] && r->w0 < r->w1 &&
-           r->w1 <= t->dim[2] && r->c0 < r->c1 && r->c1 <= t->dim[3];
+bool xg_map_fits(const xg_map_row *r, const xg_prog_tensor *t) {
+    if (r->n >= t->dim[0] || r->h0 >= r->h1 || r->w0 >= r->w1 || r->c0 >= r->c1 ||
+        r->c1 > t->dim[3])
+        return false;
+    if (!r->flat) return r->h1 <= t->dim[1] && r->w1 <= t->dim[2];
+    return r->w1 <= r->flat &&
+           xg_map_pixel(r, t, r->h1 - 1, r->w1 - 1) < (uint64_t)(t->dim[1] * t->dim[2]);
 }
 
 static xg_status check_map(const verifier *v) {
@@ -167,7 +171,7 @@ static xg_status check_map(const verifier *v) {
         if (r->tensor >= p->tensor.n)
             return fail(v, "map row %" PRIu32 ": no tensor %" PRIu32, i, r->tensor);
         const xg_prog_tensor *t = &p->tensor.v[r->tensor];
-        if (!slice_fits(r, t))
+        if (!xg_map_fits(r, t))
             return fail(v, "map row %" PRIu32 ": a slice outside tensor '%.100s'", i, t->name);
         uint64_t rows = r->h1 - r->h0, cols = r->w1 - r->w0;
         uint64_t bytes = (r->c1 - r->c0) * (uint64_t)xg_dtype_bytes(t->dtype);

@@ -43,8 +43,18 @@ typedef struct xg_map_row {
     const char *node;                   /* XGraph node name */
     const char *onnx;                   /* ONNX node names or NULL */
     uint32_t n, h0, h1, w0, w1, c0, c1; /* slice [h0,h1) x [w0,w1) x [c0,c1) of image n */
+    uint32_t flat;  /* not 0: h and w count in rows of so many pixels, instead of the tensor's own;
+                       pixel h * flat + w of the map */
     xg_place place; /* where the slice lies after instruction last-1; final value */
 } xg_map_row;
+
+/* Number of a pixel of the row's slice among its image's pixels. */
+static inline uint64_t xg_map_pixel(const xg_map_row *r, const xg_prog_tensor *t, uint32_t h,
+                                    uint32_t w) {
+    return (uint64_t)h * (r->flat ? r->flat : (uint64_t)t->dim[2]) + w;
+}
+/* Whether the row's slice lies in its tensor. */
+bool xg_map_fits(const xg_map_row *r, const xg_prog_tensor *t);
 
 typedef enum xg_step_kind { XG_STEP_HOST, XG_STEP_ACCEL } xg_step_kind;
 typedef struct xg_step {

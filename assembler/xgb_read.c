@@ -124,7 +124,7 @@ static xg_status get_map(reader *r, const xg_sec *s) {
         for (size_t k = 0; k < XG_COUNT(head); k++) *head[k] = get_u32(&c);
         t.node = get_string(r, &c);
         t.onnx = get_string(r, &c);
-        uint32_t *slice[] = {&t.n, &t.h0, &t.h1, &t.w0, &t.w1, &t.c0, &t.c1};
+        uint32_t *slice[] = {&t.n, &t.h0, &t.h1, &t.w0, &t.w1, &t.c0, &t.c1, &t.flat};
         for (size_t k = 0; k < XG_COUNT(slice); k++) *slice[k] = get_u32(&c);
         if (!get_place(&c, &t.place)) return damaged(r, s->name);
         xg_push(r->arena, &r->p->map, t);

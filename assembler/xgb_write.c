@@ -58,7 +58,7 @@ static void put_map(xg_buf *b, strings *s, const xg_program *p) {
         for (size_t k = 0; k < XG_COUNT(v); k++) put_u32(b, v[k]);
         put_u32(b, string_at(s, r->node));
         put_u32(b, string_at(s, r->onnx));
-        const uint32_t slice[] = {r->n, r->h0, r->h1, r->w0, r->w1, r->c0, r->c1};
+        const uint32_t slice[] = {r->n, r->h0, r->h1, r->w0, r->w1, r->c0, r->c1, r->flat};
         for (size_t k = 0; k < XG_COUNT(slice); k++) put_u32(b, slice[k]);
         put_place(b, &r->place);
     }

@@ -207,9 +207,9 @@ static xg_status get_pair(parser *k, const char *key, uint32_t *lo, uint32_t *hi
 }
 
 static xg_status read_map(parser *k) {
-    static const char *const keys[] = {"segment", "core", "first", "last",     "tensor",
-                                       "node",    "onnx", "group", "tile",     "n",
-                                       "h",       "w",    "c",     PLACE_KEYS, NULL};
+    static const char *const keys[] = {"segment", "core",  "first",    "last", "tensor", "node",
+                                       "onnx",    "group", "tile",     "n",    "h",      "w",
+                                       "c",       "flat",  PLACE_KEYS, NULL};
     xg_map_row r = {.tensor = XG_NONE};
     const xg_item *tensor = xg_line_key(&k->r.line, "tensor");
     xg_status st = only(k, 1, keys);
@@ -223,6 +223,7 @@ static xg_status read_map(parser *k) {
     if (!st) st = get_pair(k, "h", &r.h0, &r.h1);
     if (!st) st = get_pair(k, "w", &r.w0, &r.w1);
     if (!st) st = get_pair(k, "c", &r.c0, &r.c1);
+    if (!st) st = number(k, "flat", 0, &r.flat);
     if (!st) st = optional(k, "node", &r.node);
     if (!st) st = optional(k, "onnx", &r.onnx);
     if (!st) st = get_place(k, &r.place);

@@ -131,6 +131,7 @@ static void put_map(const xg_program *p, xg_buf *b) {
                 " group=%" PRIu32 " tile=%" PRIu32 " n=%" PRIu32 " h=[%" PRIu32 ",%" PRIu32
                 "] w=[%" PRIu32 ",%" PRIu32 "] c=[%" PRIu32 ",%" PRIu32 "]",
                 r->group, r->tile, r->n, r->h0, r->h1, r->w0, r->w1, r->c0, r->c1);
+        if (r->flat) xg_putf(b, " flat=%" PRIu32, r->flat);
         put_place(b, &r->place);
         xg_puts(b, "\n");
     }
@@ -169,8 +170,10 @@ static void put_comment(const xg_program *p, const xg_map_row *r, xg_buf *b) {
     if (r->tensor != XG_NONE) put_string(b, " tensor ", p->tensor.v[r->tensor].name);
     xg_putf(b,
             " n %" PRIu32 " h %" PRIu32 "..%" PRIu32 " w %" PRIu32 "..%" PRIu32 " c %" PRIu32
-            "..%" PRIu32 "\n",
+            "..%" PRIu32,
             r->n, r->h0, r->h1, r->w0, r->w1, r->c0, r->c1);
+    if (r->flat) xg_putf(b, " of rows of %" PRIu32, r->flat);
+    xg_puts(b, "\n");
 }
 
 static void put_segments(xg_arena *a, const xg_family *f, const xg_program *p, xg_buf *b) {

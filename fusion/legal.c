@@ -1,6 +1,5 @@
 /* The independent judge of selections. */
-#include "fusion/geometry.h"
-#include "fusion/select.h"
+#include "fusion/flat.h"
 
 #include <string.h>
 
@@ -74,6 +73,65 @@ static const char *check_strategy(xg_arena *a, const xg_graph *gr, const xg_mach
     return NULL;
 }
 
+/* What the node reads for one pixel of its result is that pixel, or an operand's only one. */
+static bool keeps_pixel(const xg_graph *g, const xg_node *n, uint32_t operand, uint32_t h,
+                        uint32_t w) {
+    int64_t d[4];
+    xg_slice one = {0, h, h + 1, w, w + 1, 0, 1};
+    xg_slice need = xg_need(g, n, operand, &one);
+    xg_dims4(xg_in(g, n, operand), d);
+    bool only = d[1] * d[2] == 1;
+    return need.h1 - need.h0 == 1 && need.w1 - need.w0 == 1 &&
+           (only || (need.h0 == h && need.w0 == w));
+}
+
+/* The judge's own view of what may be flat: by what nodes read, not by what they are. */
+static const char *check_flat(const xg_graph *g, const xg_uses *uses, const xg_group *grp) {
+    int64_t d[4], x[4];
+    xg_group_dims(g, grp, d);
+    for (uint32_t k = 0; k < grp->nnode; k++) {
+        const xg_node *n = xg_nodep(g, grp->node[k]);
+        xg_tile_kind kind = xg_node_tile_kind(g, n);
+        if (kind == XG_TK_CONCAT || kind == XG_TK_VIEW || kind == XG_TK_POOL)
+            return "a group with it cannot be flat";
+        for (uint32_t o = 0; o < (kind == XG_TK_ELEW ? 2 : 1); o++) {
+            xg_dims4(xg_in(g, n, o), x);
+            bool same = (x[1] == d[1] && x[2] == d[2]) || x[1] * x[2] == 1;
+            if (!same || !keeps_pixel(g, n, o, 0, 0) ||
+                !keeps_pixel(g, n, o, (uint32_t)d[1] - 1, (uint32_t)d[2] - 1))
+                return "a flat group takes every pixel by itself, and this node does not";
+        }
+    }
+    return xg_flat_refuses(g, uses, grp);
+}
+
+/* Groups of one stretch agree how a tensor that stays on chip lies there; one that lies in a
+ * concat's result with others lies there in its own rows. */
+static xg_status check_views(xg_arena *a, const xg_selection *s, const xg_uses *uses) {
+    const xg_graph *g = s->graph;
+    const uint32_t *stretch = xg_selection_stretches(s, a);
+    uint32_t *group_of = xg_newn(a, uint32_t, g->node.n + 1);
+    xg_status st = XG_OK;
+    for (uint32_t i = 0; i < s->group.n; i++)
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) group_of[s->group.v[i].node[k]] = i;
+    for (uint32_t t = 0; s->on_chip && t < g->tensor.n; t++) {
+        if (!s->on_chip[t]) continue;
+        uint32_t made = group_of[xg_tensorp(g, t)->producer];
+        for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++) {
+            uint32_t by = group_of[uses->node[u]];
+            xg_tile_kind kind = xg_node_tile_kind(g, xg_nodep(g, uses->node[u]));
+            if (stretch[by] != stretch[made] || kind == XG_TK_VIEW) continue;
+            if (s->group.v[by].strategy.flat == s->group.v[made].strategy.flat) continue;
+            st = xg_error(xg_arena_ctx(a), XG_INPUT, s->path ? s->path : "",
+                          "tensor '%s' stays on chip, flat for one of the groups %u and %u and not "
+                          "for the other",
+                          xg_tensorp(g, t)->name, made, by);
+            break;
+        }
+    }
+    return st;
+}
+
 xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machine *m) {
     xg_ctx *c = xg_arena_ctx(a);
     xg_uses uses = xg_graph_uses(s->graph, a);
@@ -94,9 +152,10 @@ xg_status xg_selection_check(xg_arena *a, const xg_selection *s, const xg_machin
         if (!why) why = check_inner(s, &uses, g);
         if (!why) why = check_results(s->graph, g);
         if (!why) why = check_strategy(a, s->graph, m, g);
+        if (!why && g->strategy.flat) why = check_flat(s->graph, &uses, g);
         if (why)
             st = xg_error(c, XG_INPUT, g->line ? xg_strf(a, "%s:%u", s->path, g->line) : "",
                           "group %u with '%s' is not possible: %s", i, name, why);
     }
-    return st;
+    return st == XG_OK ? check_views(a, s, &uses) : st;
 }

@@ -42,7 +42,7 @@ bool xg_same_strategy(const xg_strategy *a, const xg_strategy *b) {
     return a->tile_h == b->tile_h && a->tile_w == b->tile_w && a->tile_oc == b->tile_oc &&
            a->tile_ic == b->tile_ic && a->order == b->order && a->split == b->split &&
            a->fold == b->fold && a->weights_resident == b->weights_resident && a->keep == b->keep &&
-           a->batched == b->batched;
+           a->batched == b->batched && a->flat == b->flat;
 }
 
 /* The column of a built group; false when the program cannot say where its borders lie. */

@@ -20,6 +20,7 @@ typedef struct xg_strategy {
     bool keep;    /* rows that two tiles need are made, or loaded, once and kept (xg_rows_kept) */
     bool batched; /* XG_SPLIT_IMAGE: all images of a core pass this group, its weights on
                      chip, before the next group begins; borders lie in DDR */
+    bool flat;    /* its maps are cut as their flat views (fusion/flat.h) */
 } xg_strategy;
 
 /* Siblings: a group may have several results, maps of one size (batch, rows, columns) that are cut

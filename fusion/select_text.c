@@ -31,6 +31,7 @@ static void print_group(const xg_selection *s, uint32_t i, xg_buf *out) {
                 (unsigned long long)g->cost_cycles);
     if (g->where == XG_ON_ACCEL && t->keep) xg_puts(out, " keep=1");
     if (g->where == XG_ON_ACCEL && t->batched) xg_puts(out, " batched=1");
+    if (g->where == XG_ON_ACCEL && t->flat) xg_puts(out, " flat=1");
     xg_puts(out, "\n");
 }
 
@@ -101,7 +102,7 @@ static xg_status parse_nodes(parser *p, xg_group *g) {
 static xg_status parse_strategy(parser *p, xg_group *g) {
     xg_strategy *t = &g->strategy;
     const xg_item *tile = xg_line_key(&p->r->line, "tile");
-    int64_t v[3], chunk, fold = 0, resident = 0, keep = 0, batched = 0, cost;
+    int64_t v[3], chunk, fold = 0, resident = 0, keep = 0, batched = 0, flat = 0, cost;
     uint32_t order = 0, split = 0;
     if (!tile || tile->natom != 3)
         return xg_reader_error(p->r, tile, "tile=[rows,columns,channels] is missing");
@@ -118,6 +119,8 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
         st = xg_line_int(p->r, "keep", 0, 1, &keep);
     if (st == XG_OK && xg_line_key(&p->r->line, "batched"))
         st = xg_line_int(p->r, "batched", 0, 1, &batched);
+    if (st == XG_OK && xg_line_key(&p->r->line, "flat"))
+        st = xg_line_int(p->r, "flat", 0, 1, &flat);
     if (st != XG_OK) return st;
     *t = (xg_strategy){.tile_h = (uint32_t)v[0],
                        .tile_w = (uint32_t)v[1],
@@ -128,7 +131,8 @@ static xg_status parse_strategy(parser *p, xg_group *g) {
                        .fold = fold != 0,
                        .weights_resident = resident != 0,
                        .keep = keep != 0,
-                       .batched = batched != 0};
+                       .batched = batched != 0,
+                       .flat = flat != 0};
     g->cost_cycles = (uint64_t)cost;
     return XG_OK;
 }
@@ -139,8 +143,9 @@ static xg_status parse_group(parser *p) {
     xg_group g = {0};
     if (!number || !where)
         return xg_reader_error(p->r, NULL, "expected: group NUMBER accel|host ...");
-    static const char *const keys[] = {"pattern", "reason", "nodes",    "tile", "chunk", "order",
-                                       "split",   "fold",   "resident", "cost", "keep",  "batched"};
+    static const char *const keys[] = {"pattern", "reason",  "nodes", "tile",     "chunk",
+                                       "order",   "split",   "fold",  "resident", "cost",
+                                       "keep",    "batched", "flat"};
     xg_status st = check_keys(p->r, keys, XG_COUNT(keys));
     if (st == XG_OK) st = xg_item_int(p->r, number, 0, 0, UINT32_MAX, &i);
     if (st != XG_OK) return st;

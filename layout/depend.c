@@ -143,9 +143,10 @@ static void touch_operands(xg_depend *d, uint32_t i, const xg_task *t) {
     bool compute = t->kind == XG_TASK_CONV || t->kind == XG_TASK_POOL || t->kind == XG_TASK_ELEW;
     xg_slice need_a = t->s, need_b = t->s;
     if (compute) {
-        const xg_node *n = xg_nodep(d->p->graph, t->node);
-        need_a = xg_need(d->p->graph, n, 0, &t->s);
-        if (t->in2 != XG_NONE) need_b = xg_need(d->p->graph, n, 1, &t->s);
+        const xg_graph *g = xg_plan_graph(d->p, &d->p->sel->group.v[t->group]);
+        const xg_node *n = xg_nodep(g, t->node);
+        need_a = xg_need(g, n, 0, &t->s);
+        if (t->in2 != XG_NONE) need_b = xg_need(g, n, 1, &t->s);
     }
     bool copies = !compute && t->node != XG_NONE &&
                   xg_nodep(d->p->graph, t->node)->op == XG_OP_Concat; /* other coordinates */
@@ -275,7 +276,9 @@ static uint32_t memory_root(const xg_plan *p, uint32_t t) {
 }
 
 static void transfer(xg_depend *d, uint32_t i, const xg_task *t) {
-    const xg_place *pl = &d->p->place[t->tensor].place;
+    const xg_place seen =
+                       xg_seen_place(d->p, t->tensor, d->p->sel->group.v[t->group].strategy.flat),
+                   *pl = &seen;
     xg_push(d->tmp, &d->transfers, i);
     need(d, d->await, i);
     if (pl->region != XG_REG_WORK && pl->region != XG_REG_OUT) return;

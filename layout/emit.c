@@ -28,6 +28,7 @@ typedef struct emitter {
     bool have[XG_T_COUNT];
     limits_of limits[XG_T_COUNT];
     bool narrow; /* an operand did not fit: plan->lack */
+    bool flat;   /* the task's group is: g is the graph that it sees */
 } emitter;
 
 static void set_limits(emitter *e) {
@@ -150,13 +151,14 @@ static void folded_load(emitter *e, const xg_task *t) {
     xg_slice from = {t->s.n,         t->s.h0, t->s.h1,       (uint32_t)xg_max(start, 0),
                      (uint32_t)d[2], 0,       (uint32_t)d[3]};
     bool narrow = e->narrow;
-    put_transfer(e, true, &e->p->place[t->tensor].place, b, &t->s);
+    const xg_place pl = e->p->place[t->tensor].place; /* never flat */
+    put_transfer(e, true, &pl, b, &t->s);
     e->narrow = narrow; /* judged below */
     xg_inst *in = &e->inst.v[e->inst.n - 1];
-    SET(*in, LOAD, ddr, xg_place_address(&e->p->place[t->tensor].place, &from));
+    SET(*in, LOAD, ddr, xg_place_address(&pl, &from));
     SET(*in, LOAD, ch, d[3]);
-    SET(*in, LOAD, ddr_pix, e->p->place[t->tensor].place.pix_step);
-    SET(*in, LOAD, ddr_row, e->p->place[t->tensor].place.row_step);
+    SET(*in, LOAD, ddr_pix, pl.pix_step);
+    SET(*in, LOAD, ddr_row, pl.row_step);
     SET(*in, LOAD, fold, w.kw);
     SET(*in, LOAD, fold_s, w.sw);
     SET(*in, LOAD, fold_pad, xg_max(-start, 0));
@@ -170,7 +172,8 @@ static void folded_load(emitter *e, const xg_task *t) {
 static void load_task(emitter *e, const xg_task *t) {
     xg_buffer b = *buffer(e, t->out);
     b.s.c0 -= t->i0, b.s.h0 -= t->i1, b.s.w0 -= t->acc_in;
-    transfer(e, true, &e->p->place[t->tensor].place, &b, &t->s);
+    const xg_place pl = xg_seen_place(e->p, t->tensor, e->flat);
+    transfer(e, true, &pl, &b, &t->s);
 }
 
 static void load_piece(emitter *e, const xg_task *t) {
@@ -293,9 +296,11 @@ static void conv_rows(emitter *e, const xg_task *t, uint32_t h, uint32_t rows, u
     SET(in, CONV, oc, xg_min(ocp, t->s.c1 - c));
     SET(in, CONV, acc_in, t->acc_in), SET(in, CONV, acc_out, t->acc_out);
     if (t->psum != XG_NONE) {
-        uint32_t groups_of_rows = (uint32_t)xg_ceil_div(t->s.h1 - t->s.h0, e->m->tile.pp);
-        uint32_t nth = gi * groups_of_rows + (h - t->s.h0) / e->m->tile.pp;
-        SET(in, CONV, psum, buffer(e, t->psum)->addr + nth * cols * xg_psum_words(e->m));
+        const xg_buffer *sums = buffer(e, t->psum);
+        uint32_t groups_of_rows = (uint32_t)xg_ceil_div(sums->s.h1 - sums->s.h0, e->m->tile.pp);
+        uint32_t nth = gi * groups_of_rows + (h - sums->s.h0) / e->m->tile.pp;
+        uint32_t pixel = nth * (sums->s.w1 - sums->s.w0) + t->s.w0 - sums->s.w0;
+        SET(in, CONV, psum, sums->addr + pixel * xg_psum_words(e->m));
     }
     put(e, in);
 }
@@ -540,8 +545,8 @@ static xg_place chip_place(const emitter *e, const xg_buffer *b, const xg_slice 
                       .lane = (s->c0 - b->s.c0) % e->m->tile.icp};
 }
 
-static xg_place ddr_place(const xg_plan *p, uint32_t tensor, const xg_slice *s) {
-    xg_place pl = p->place[tensor].place;
+static xg_place ddr_place(const emitter *e, uint32_t tensor, const xg_slice *s) {
+    xg_place pl = xg_seen_place(e->p, tensor, e->flat);
     pl.addr = (uint32_t)xg_place_address(&pl, s);
     return pl;
 }
@@ -557,8 +562,8 @@ static void map_task(emitter *e, const xg_task *t, uint32_t first) {
     uint32_t tensor = load ? buffer(e, t->out)->tensor : t->tensor;
     uint32_t node = t->node != XG_NONE ? t->node : xg_tensorp(e->g, tensor)->producer;
     xg_slice s = load ? xg_loaded_slice(t) : t->s;
-    xg_place pl = t->kind == XG_TASK_SAVE ? ddr_place(e->p, tensor, &s)
-                                          : chip_place(e, buffer(e, t->out), &s);
+    xg_place pl =
+        t->kind == XG_TASK_SAVE ? ddr_place(e, tensor, &s) : chip_place(e, buffer(e, t->out), &s);
     xg_map_row row = {e->segment,
                       e->core_idx,
                       first,
@@ -575,24 +580,26 @@ static void map_task(emitter *e, const xg_task *t, uint32_t first) {
                       s.w1,
                       s.c0,
                       s.c1,
+                      e->flat ? (uint32_t)xg_tensorp(e->g, tensor)->dim[2] : 0,
                       pl};
     xg_push(e->arena, &e->prog->map, row);
 }
 
 static void save_task(emitter *e, const xg_task *t) {
     const xg_buffer *b = buffer(e, t->in);
+    const xg_place pl = xg_seen_place(e->p, t->tensor, e->flat);
     if (b->tensor == t->tensor) {
-        transfer(e, false, &e->p->place[t->tensor].place, b, &t->s);
+        transfer(e, false, &pl, b, &t->s);
         return;
     }
     /* copied operand of a concat: the buffer holds it in the operand's own coordinates */
     xg_buffer moved = *b;
     const xg_node *n = xg_nodep(e->g, xg_tensorp(e->g, t->tensor)->producer);
     moved.s = xg_concat_slice(e->g, n, t->i0, b->s);
-    transfer(e, false, &e->p->place[t->tensor].place, &moved, &t->s);
+    transfer(e, false, &pl, &moved, &t->s);
 }
 
-static xg_status emit_task(emitter *e, const xg_task *t) {
+static xg_status emit_part(emitter *e, const xg_task *t) {
     xg_inst in = {0};
     switch ((xg_task_kind)t->kind) {
     case XG_TASK_LOAD:
@@ -631,6 +638,52 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
         break;
     }
     return XG_INTERNAL;
+}
+
+/* The rectangles of pixels of which a task's slice consists: more than one, or none, where the
+ * slice reaches beyond the end of a flat view's short last row. Transfers are cut by rows, which
+ * lie in one piece; computing by columns, which set its time. */
+static uint32_t parts_of(const emitter *e, const xg_task *t, xg_slice part[2]) {
+    int64_t own[4], view[4];
+    uint32_t n = 0;
+    part[0] = t->s;
+    if (!e->flat || t->tensor == XG_NONE) return 1;
+    xg_dims4(xg_tensorp(e->p->graph, t->tensor), own);
+    xg_dims4(xg_tensorp(e->p->flat, t->tensor), view);
+    uint32_t last = (uint32_t)(own[1] * own[2] - (view[1] - 1) * view[2]);
+    if (t->s.h1 < view[1] || t->s.w1 <= last) return 1;
+    bool rows = t->kind == XG_TASK_LOAD || t->kind == XG_TASK_SAVE;
+    xg_slice above = t->s, below = t->s;
+    above.h1--;
+    below.w1 = last;
+    if (rows)
+        below.h0 = above.h1;
+    else
+        above.w0 = (uint32_t)xg_max(above.w0, last);
+    if (below.w0 < below.w1) part[n++] = below;
+    if (above.h0 < above.h1) part[n++] = above;
+    return n;
+}
+
+static void see(emitter *e, const xg_task *t) {
+    const xg_group *g = &e->p->sel->group.v[t->group];
+    e->flat = g->strategy.flat;
+    e->g = xg_plan_graph(e->p, g);
+}
+
+static xg_status emit_task(emitter *e, const xg_task *t) {
+    xg_slice part[2];
+    see(e, t);
+    uint32_t n = parts_of(e, t, part);
+    for (uint32_t i = 0; i < n; i++) {
+        xg_task one = *t;
+        one.s = part[i];
+        uint32_t first = e->inst.n;
+        xg_status st = emit_part(e, &one);
+        if (st != XG_OK) return st;
+        if (e->prog && mapped(e, t)) map_task(e, &one, first);
+    }
+    return XG_OK;
 }
 
 /* What the emitted instructions cost. */
@@ -678,11 +731,12 @@ xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t
                               .m = p->machine,
                               .arena = a,
                               .core = &p->segment.v[segment].core[core],
-                              .prog = prog,
                               .segment = segment,
                               .core_idx = core};
     set_limits(counter);
     memcpy(e->limits, counter->limits, sizeof e->limits);
+    xg_slice part[2];
+    e->prog = prog;
     uint32_t ninst = 1, nrow = 0;
     for (uint32_t i = 0; i < e->core->task.n; i++) { /* how many: there may be millions */
         const xg_task *t = &e->core->task.v[i];
@@ -693,17 +747,14 @@ xg_status xg_emit_core(const xg_plan *p, xg_arena *a, uint32_t segment, uint32_t
                                     : t->tensor != XG_NONE ? xg_tensorp(p->graph, t->tensor)->name
                                                            : "plan");
         ninst += counter->inst.n;
-        nrow += mapped(e, &e->core->task.v[i]);
+        nrow += mapped(e, t) ? parts_of(counter, t, part) : 0;
         counter->inst.n = 0;
     }
     xg_reserve(a, &e->inst, ninst);
     if (prog) xg_reserve(a, &prog->map, prog->map.n + nrow);
     for (uint32_t i = 0; i < e->core->task.n; i++) {
-        const xg_task *t = &e->core->task.v[i];
-        uint32_t first = e->inst.n;
-        xg_status st = emit_task(e, t);
+        xg_status st = emit_task(e, &e->core->task.v[i]);
         if (st != XG_OK) return st;
-        if (prog && mapped(e, t)) map_task(e, t, first);
     }
     put(e, (xg_inst){.op = XG_T_END});
     *out = (xg_stream){e->inst.v, e->inst.n};

@@ -309,6 +309,14 @@ bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k) {
     return !xg_lies_inside(p, concat, k);
 }
 
+xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, bool flat) {
+    xg_place pl = p->place[tensor].place;
+    int64_t d[4];
+    xg_dims4(xg_tensorp(p->flat, tensor), d);
+    if (flat) pl.row_step = (uint32_t)d[2] * pl.pix_step;
+    return pl;
+}
+
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s) {
     return pl->addr + (uint64_t)s->n * pl->image_step + (uint64_t)s->h0 * pl->row_step +
            (uint64_t)s->w0 * pl->pix_step + s->c0;

@@ -64,7 +64,7 @@ static bool shrink(const maker *mk, xg_group *g) {
     const xg_machine *m = mk->p->machine;
     xg_strategy *s = &g->strategy;
     int64_t d[4];
-    xg_group_dims(mk->p->graph, g, d);
+    xg_group_dims(xg_plan_graph(mk->p, g), g, d);
     uint32_t unit = (uint32_t)xg_max(m->tile.ocp, m->tile.icp);
     uint32_t h = s->tile_h ? s->tile_h : (uint32_t)d[1], w = s->tile_w ? s->tile_w : (uint32_t)d[2];
     uint32_t c = s->tile_oc ? s->tile_oc : (uint32_t)d[3];
@@ -322,8 +322,8 @@ static const char *kind_of(const maker *mk, const xg_group *g, xg_buf *key) {
     const xg_strategy *s = &g->strategy;
     const uint32_t *result, n = xg_group_results(g, &result);
     xg_group_signature(mk->p->graph, g, key);
-    xg_putf(key, ",%u,%u,%u,%u,%d,%d,%d,%d,%d,", s->tile_h, s->tile_w, s->tile_oc, s->tile_ic,
-            (int)s->order, (int)s->split, s->fold, s->weights_resident, s->batched);
+    xg_putf(key, ",%u,%u,%u,%u,%d,%d,%d,%d,%d,%d,", s->tile_h, s->tile_w, s->tile_oc, s->tile_ic,
+            (int)s->order, (int)s->split, s->fold, s->weights_resident, s->batched, s->flat);
     for (uint32_t k = 0; k < g->nnode; k++) {
         const xg_node *node = xg_nodep(mk->p->graph, g->node[k]);
         for (uint32_t i = 0; i < node->nin; i++)
@@ -351,7 +351,7 @@ static xg_status search_near(maker *mk, uint32_t gi, group_span span, uint32_t p
     uint32_t ntried = 1;
     for (uint32_t step = 0; step < REFINE_STEPS; step++) {
         uint64_t before = span.cycles;
-        uint32_t n = xg_strategy_neighbours(mk->p->graph, mk->p->machine, g, near);
+        uint32_t n = xg_strategy_neighbours(xg_plan_graph(mk->p, g), mk->p->machine, g, near);
         for (uint32_t i = 0; i < n && mk->tried < REFINE_TASKS; i++) {
             group_span now;
             if (seen_before(tried, ntried, &near[i])) continue;
@@ -534,10 +534,20 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last, const uin
     return XG_OK;
 }
 
+/* A tensor that stays lies as the group sees it that makes it. */
+static void note_views(xg_plan *p) {
+    for (uint32_t gi = 0; gi < p->sel->group.n; gi++) {
+        const xg_group *g = &p->sel->group.v[gi];
+        for (uint32_t k = 0; k < g->nnode; k++)
+            p->place[xg_nodep(p->graph, g->node[k])->out[0]].flat = g->strategy.flat;
+    }
+}
+
 /* One attempt with the selection as it is. */
 static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, bool *apart) {
     const xg_selection *s = p->sel;
     xg_status st = xg_place_tensors(p);
+    note_views(p);
     *victim = st == XG_OK ? xg_place_staying(p) : XG_NONE;
     if (*victim != XG_NONE) return XG_LIMIT;
     maker mk = {.p = p,
@@ -610,6 +620,7 @@ static void take_apart(xg_plan *p, xg_selection *sel, uint32_t gi) {
         g->pattern = "single";
         g->strategy =
             (xg_strategy){.split = old.strategy.split,
+                          .flat = old.strategy.flat,
                           .tile_h = p->machine->tile.pp,
                           .tile_oc = (uint32_t)xg_max(p->machine->tile.ocp, p->machine->tile.icp)};
         for (uint32_t t = 0; t < p->graph->tensor.n; t++)
@@ -623,11 +634,16 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
     xg_selection *sel = copy_selection(a, s);
     if (s->on_chip) sel->on_chip = xg_memdup(a, s->on_chip, s->graph->tensor.n);
     const uint32_t *parent = xg_concat_parents(sel, a);
+    const xg_graph *flat = xg_flat_graph(a, s->graph, m);
     for (;;) {
         xg_plan *p = xg_new(a, xg_plan);
         xg_selection *mine = copy_selection(a, sel); /* tiles shrink in this attempt only */
-        *p = (xg_plan){
-            .arena = a, .graph = s->graph, .machine = m, .sel = mine, .lack = xg_new(a, xg_lack)};
+        *p = (xg_plan){.arena = a,
+                       .graph = s->graph,
+                       .flat = flat,
+                       .machine = m,
+                       .sel = mine,
+                       .lack = xg_new(a, xg_lack)};
         p->draft = xg_arena_new(xg_arena_ctx(a));
         uint32_t victim, n = mine->group.n;
         bool *apart = xg_newn(a, bool, n + 1), any = false;

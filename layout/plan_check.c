@@ -61,7 +61,8 @@ static bool is_map(const xg_buffer *b) {
 
 static const char *check_compute(const xg_plan *p, const xg_core_plan *core, const xg_task *t,
                                  const xg_node *n) {
-    xg_tile_kind kind = xg_node_tile_kind(p->graph, n);
+    const xg_graph *g = xg_plan_graph(p, &p->sel->group.v[t->group]);
+    xg_tile_kind kind = xg_node_tile_kind(g, n);
     const xg_buffer *in = buffer_or_null(core, t->in), *out = buffer_or_null(core, t->out);
     static const uint8_t wanted[XG_TK_NONE + 1] = {
         [XG_TK_CONV] = XG_TASK_CONV, [XG_TK_DW] = XG_TASK_CONV, [XG_TK_POOL] = XG_TASK_POOL,
@@ -73,13 +74,13 @@ static const char *check_compute(const xg_plan *p, const xg_core_plan *core, con
     if (kind == XG_TK_CONCAT)
         return t->i0 < n->nin && in->tensor == n->in[t->i0] ? NULL : "wrong operand";
     if (in->tensor != n->in[0]) return "its input buffer holds another tensor";
-    xg_slice need = xg_need(p->graph, n, 0, &t->s);
-    if (in->fold) need = xg_folded(p->graph, n, need, t->s.w0, t->s.w1);
+    xg_slice need = xg_need(g, n, 0, &t->s);
+    if (in->fold) need = xg_folded(g, n, need, t->s.w0, t->s.w1);
     if (kind == XG_TK_CONV) need.c0 = t->i0, need.c1 = t->i1;
     if (!slice_in(&need, &in->s)) return "its input buffer holds too little";
     if (kind == XG_TK_ELEW) {
         const xg_buffer *b = buffer_or_null(core, t->in2);
-        xg_slice other = xg_need(p->graph, n, 1, &t->s);
+        xg_slice other = xg_need(g, n, 1, &t->s);
         if (!is_map(b) || b->tensor != n->in[1] || !slice_in(&other, &b->s))
             return "its second input buffer holds too little";
     }
@@ -91,6 +92,25 @@ static const char *check_compute(const xg_plan *p, const xg_core_plan *core, con
         return "its input channels are not aligned";
     return (t->acc_in || t->acc_out) && !buffer_or_null(core, t->psum) ? "it has no partial sums"
                                                                        : NULL;
+}
+
+/* What a group holds on chip it sees in one way; what it moves so has even pixels in DDR. */
+static const char *check_view(const xg_plan *p, const xg_core_plan *core, const xg_task *t) {
+    const uint32_t used[] = {t->in, t->in2, t->out};
+    bool flat = p->sel->group.v[t->group].strategy.flat;
+    int64_t d[4];
+    for (uint32_t i = 0; i < XG_COUNT(used); i++) {
+        const xg_buffer *b = buffer_or_null(core, used[i]);
+        if (is_map(b) && b->flat != flat)
+            return flat ? "its group is flat, a buffer of it is not"
+                        : "a buffer of it is flat, its group is not";
+    }
+    if (!flat || (t->kind != XG_TASK_LOAD && t->kind != XG_TASK_SAVE)) return NULL;
+    const xg_place *pl = &p->place[t->tensor].place;
+    xg_dims4(xg_tensorp(p->graph, t->tensor), d);
+    return d[1] == 1 || pl->row_step == d[2] * pl->pix_step
+               ? NULL
+               : "its group is flat, the rows of its tensor have gaps between them";
 }
 
 const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg_task *t) {
@@ -113,8 +133,11 @@ const char *xg_task_refuses(const xg_plan *p, const xg_core_plan *core, const xg
             return "it cannot be folded";
         xg_slice in = t->kind == XG_TASK_LOAD ? xg_loaded_slice(t) : t->s;
         bool elsewhere = t->kind == XG_TASK_SAVE && b->tensor != t->tensor;
-        return elsewhere || slice_in(&in, &b->s) ? NULL : "its slice does not lie in its buffer";
+        if (!elsewhere && !slice_in(&in, &b->s)) return "its slice does not lie in its buffer";
+        return check_view(p, core, t);
     }
+    const char *why = check_view(p, core, t);
+    if (why) return why;
     return t->node == XG_NONE ? "it has no node"
                               : check_compute(p, core, t, xg_nodep(p->graph, t->node));
 }

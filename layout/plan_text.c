@@ -67,7 +67,7 @@ static void print_buffer(const xg_plan *p, uint32_t i, const xg_buffer *b, xg_bu
             b->fold, b->ring, b->il, b->row, b->pix);
     put_tensor(p, "tensor", b->tensor, out);
     put_slice(&b->s, out);
-    xg_puts(out, "\n");
+    xg_puts(out, b->flat ? " flat=1\n" : "\n");
 }
 
 static void print_task(const xg_plan *p, const xg_task *t, xg_buf *out) {
@@ -271,7 +271,10 @@ static xg_status parse_buffer(parser *ps) {
     if (st == XG_OK) st = get_list(ps, "stage", 2, stage);
     if (st == XG_OK) st = get_name(ps, "tensor", &ps->tensors, false, &b.tensor);
     if (st == XG_OK) st = get_slice(ps, &b.s);
+    uint32_t flat = 0;
+    if (st == XG_OK && xg_line_key(&ps->r.line, "flat")) st = get_u32(ps, "flat", &flat);
     if (st != XG_OK) return st;
+    b.flat = flat != 0;
     b.mem = (uint8_t)mem;
     b.first = live[0], b.last = live[1], b.soft_first = stage[0], b.soft_last = stage[1];
     xg_push(ps->p->arena, &ps->core->buffer, b);
@@ -352,7 +355,12 @@ xg_status xg_plan_parse(xg_arena *a, const xg_graph *g, const xg_machine *m, con
     xg_status st = xg_selection_parse(a, g, path, text, (size_t)(body - text), sel);
     if (st == XG_OK) st = xg_selection_check(a, sel, m);
     if (st != XG_OK) return st;
-    *p = (xg_plan){.arena = a, .graph = g, .machine = m, .sel = sel, .lack = xg_new(a, xg_lack)};
+    *p = (xg_plan){.arena = a,
+                   .graph = g,
+                   .flat = xg_flat_graph(a, g, m),
+                   .machine = m,
+                   .sel = sel,
+                   .lack = xg_new(a, xg_lack)};
     p->place = xg_newn(a, xg_place_row, g->tensor.n + 1);
     parser ps = {.p = p, .nodes = {.arena = a}, .tensors = {.arena = a}};
     for (uint32_t i = 0; i < g->node.n; i++) xg_map_set(&ps.nodes, xg_nodep(g, i)->name, i);

@@ -9,7 +9,7 @@
 #ifndef XG_PLAN_TYPES_H
 #define XG_PLAN_TYPES_H
 
-#include "fusion/geometry.h"
+#include "fusion/flat.h"
 #include "isa/tile.h"
 #include "layout/plan.h"
 
@@ -67,6 +67,7 @@ typedef struct xg_buffer {
                       channels */
     bool made;     /* by a compute task, not loaded */
     bool stays;    /* a whole tensor that later groups read: placed from the top of the memory */
+    bool flat;     /* s, il, row and pix are those of the tensor's flat view */
 } xg_buffer;
 
 typedef enum xg_piece_kind {
@@ -106,6 +107,7 @@ typedef struct xg_place_row {
     bool placed;        /* lies in DDR */
     bool apart;         /* a concat's result: its operands lie where they were made */
     bool stays;         /* lies on chip from its making to its last reader */
+    bool flat;          /* stays: as its flat view */
     uint32_t last;      /* group of the last reader */
     uint32_t chip_addr; /* stays: first word */
     xg_place place;
@@ -133,6 +135,7 @@ struct xg_plan {
     xg_arena *arena;
     xg_arena *draft; /* while it is made: tasks and buffers before they are in their order */
     const xg_graph *graph;
+    const xg_graph *flat; /* the same, cut by flat groups */
     const xg_machine *machine;
     const xg_selection *sel;
     xg_place_row *place; /* [tensors] */
@@ -142,6 +145,13 @@ struct xg_plan {
     XG_VEC(xg_plan_step) step;
     xg_lack *lack; /* of the last LIMIT of xg_alloc_buffers() or xg_task_costs() */
 };
+
+/* The graph by which a group is cut. */
+static inline const xg_graph *xg_plan_graph(const xg_plan *p, const xg_group *g) {
+    return xg_seen_by(p->graph, p->flat, &g->strategy);
+}
+/* place.c: a tensor's place in DDR as a group sees it: a flat one, in the rows of its view. */
+xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, bool flat);
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
 XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);

@@ -34,7 +34,8 @@ static uint32_t collect(const xg_plan *p, const uint32_t *made_in, stay *v) {
         if (!p->place[t].stays) continue;
         uint32_t r = stay_root(p, t), made = made_in[xg_tensorp(p->graph, t)->producer];
         if (!slot[r]) {
-            xg_slice whole = xg_slice_whole(xg_tensorp(p->graph, r), 0);
+            const xg_graph *g = p->place[r].flat ? p->flat : p->graph;
+            xg_slice whole = xg_slice_whole(xg_tensorp(g, r), 0);
             v[n] = (stay){r, made, p->place[r].last,
                           xg_fm_words(p->machine, &whole, xg_staying_interleave(p->graph, r)), 0};
             slot[r] = ++n;
@@ -97,7 +98,8 @@ void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi) {
     xg_surroundings env = {p->sel->on_chip, ddr, beside < depth ? depth - beside : 0};
     xg_strategy best;
     xg_estimate cost;
-    if (!xg_best_strategy(p->graph, p->machine, grp, &env, &best, &cost)) return;
+    if (!xg_best_strategy(xg_plan_graph(p, grp), p->machine, grp, &env, &best, &cost)) return;
+    best.flat = grp->strategy.flat;
     grp->strategy = best;
     grp->settled = false;
     grp->cost_cycles = cost.cycles;

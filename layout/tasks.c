@@ -114,7 +114,8 @@ static uint32_t add_map_buffer(gen *g, uint32_t tensor, const xg_slice *s, uint3
                    .il = il,
                    .pix = words,
                    .row = words * (s->w1 - s->w0),
-                   .ahead = ahead};
+                   .ahead = ahead,
+                   .flat = g->grp->strategy.flat};
     return add_buffer(g, b, stage);
 }
 
@@ -682,6 +683,17 @@ static uint32_t tile_rows(const gen *g, const xg_slice *area_s) {
     return h ? h : area_s->h1 - area_s->h0;
 }
 
+/* A flat view's last row may be short: columns behind its end have a row less. */
+static xg_slice where_pixels_are(const gen *g, xg_slice s) {
+    const uint32_t *result;
+    int64_t own[4], view[4];
+    (void)xg_group_results(g->grp, &result);
+    xg_dims4(xg_out(g->plan->graph, xg_nodep(g->g, result[0]), 0), own);
+    xg_dims4(xg_out(g->g, xg_nodep(g->g, result[0]), 0), view);
+    if (s.h1 == view[1] && (view[1] - 1) * view[2] + s.w0 >= own[1] * own[2]) s.h1--;
+    return s;
+}
+
 /* Tiles of the columns of s. */
 static void columns(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_slice *s)) {
     uint32_t tw = g->grp->strategy.tile_w;
@@ -690,7 +702,8 @@ static void columns(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_sli
         xg_slice part = *s;
         part.w0 = w;
         part.w1 = (uint32_t)xg_min(w + tw, s->w1);
-        each(g, &part);
+        part = where_pixels_are(g, part);
+        if (part.h0 < part.h1) each(g, &part);
     }
 }
 
@@ -844,7 +857,7 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
     gen *g = xg_new(tmp, gen);
     *g = (gen){.b = b,
                .plan = b->plan,
-               .g = b->plan->graph,
+               .g = xg_plan_graph(b->plan, grp),
                .m = b->plan->machine,
                .grp = grp,
                .stages_in_tile = 2};

@@ -7,8 +7,7 @@
 /* A piece of a tensor and where it lies. */
 typedef struct {
     const xg_prog_tensor *tensor;
-    const xg_place *place;
-    uint32_t n, h0, h1, w0, w1, c0, c1;
+    const xg_map_row *row;
     uint8_t *memory;   /* that the place's offsets count in */
     const int8_t *ref; /* the whole reference tensor, dense */
 } piece;
@@ -29,18 +28,27 @@ static uint8_t *memory_of(const xg_watch *w, const xg_place *place, uint32_t cor
 /* Compares a piece with the reference; repair: wrong bytes get the reference's values. */
 static difference compare(const xg_machine *m, const piece *p, bool repair) {
     difference d = {0};
-    uint32_t ch = p->c1 - p->c0;
+    const xg_map_row *r = p->row;
+    uint32_t ch = r->c1 - r->c0;
     const int64_t *dim = p->tensor->dim;
-    for (uint32_t h = p->h0; h < p->h1; h++)
-        for (uint32_t w = p->w0; w < p->w1; w++) {
-            uint64_t at = xg_place_offset(m, p->place, 0, h - p->h0, w - p->w0, 0);
-            const int8_t *ref =
-                p->ref + (((int64_t)p->n * dim[1] + h) * dim[2] + w) * dim[3] + p->c0;
+    uint64_t width = (uint64_t)dim[2], image = (uint64_t)dim[1] * width * r->n;
+    for (uint32_t h = r->h0; h < r->h1; h++)
+        for (uint32_t w = r->w0; w < r->w1; w++) {
+            uint64_t at = xg_place_offset(m, &r->place, 0, h - r->h0, w - r->w0, 0),
+                     pixel = xg_map_pixel(r, p->tensor, h, w);
+            const int8_t *ref = p->ref + (image + pixel) * (uint64_t)dim[3] + r->c0;
             if (!memcmp(p->memory + at, ref, ch)) continue;
             for (uint32_t c = 0; c < ch; c++) {
                 int8_t got = (int8_t)p->memory[at + c];
                 if (got == ref[c]) continue;
-                if (d.wrong++ == 0) d = (difference){1, h, w, p->c0 + c, ref[c], got, at + c};
+                if (d.wrong++ == 0)
+                    d = (difference){1,
+                                     (uint32_t)(pixel / width),
+                                     (uint32_t)(pixel % width),
+                                     r->c0 + c,
+                                     ref[c],
+                                     got,
+                                     at + c};
             }
             if (repair) memcpy(p->memory + at, ref, ch);
         }
@@ -50,16 +58,7 @@ static difference compare(const xg_machine *m, const piece *p, bool repair) {
 static bool piece_of_row(const xg_watch *w, const xg_map_row *r, piece *p) {
     uint32_t ref = w->ref_tensor[r->tensor];
     if (ref == XG_NONE || !w->values->v[ref]) return false;
-    *p = (piece){&w->program->tensor.v[r->tensor],
-                 &r->place,
-                 r->n,
-                 r->h0,
-                 r->h1,
-                 r->w0,
-                 r->w1,
-                 r->c0,
-                 r->c1,
-                 memory_of(w, &r->place, r->core),
+    *p = (piece){&w->program->tensor.v[r->tensor], r, memory_of(w, &r->place, r->core),
                  w->values->v[ref]};
     return true;
 }
@@ -75,9 +74,13 @@ static bool is_input_of(const xg_graph *g, const char *node, const char *tensor)
     return false;
 }
 
-static bool holds(const xg_map_row *q, const xg_map_row *r, const difference *d) {
-    return q->n == r->n && d->h >= q->h0 && d->h < q->h1 && d->w >= q->w0 && d->w < q->w1 &&
-           d->c >= q->c0 && d->c < q->c1;
+static bool holds(const xg_map_row *q, const xg_map_row *r, const xg_prog_tensor *t,
+                  const difference *d) {
+    uint64_t cols = q->flat ? q->flat : (uint64_t)t->dim[2],
+             pixel = (uint64_t)d->h * (uint64_t)t->dim[2] + d->w, h = pixel / cols,
+             w = pixel % cols;
+    return q->n == r->n && h >= q->h0 && h < q->h1 && w >= q->w0 && w < q->w1 && d->c >= q->c0 &&
+           d->c < q->c1;
 }
 
 /* Whether the wrong element had a right value in DDR before: the row only brings it on chip. */
@@ -88,7 +91,8 @@ static bool is_copy(const xg_watch *w, const xg_map_row *r, const difference *d)
         if (s->read[i] == r->tensor) return true;
     for (uint32_t i = 0; i < w->program->map.n; i++) {
         const xg_map_row *q = &w->program->map.v[i];
-        if (w->done[i] && q->tensor == r->tensor && !q->place.on_chip && holds(q, r, d))
+        if (w->done[i] && q->tensor == r->tensor && !q->place.on_chip &&
+            holds(q, r, &w->program->tensor.v[r->tensor], d))
             return true;
     }
     return false;
@@ -151,6 +155,7 @@ static void record_row(xg_watch *w, const xg_map_row *r, const piece *p, const d
                        .group = r->group,
                        .tile = r->tile};
     x.h0 = r->h0, x.h1 = r->h1, x.w0 = r->w0, x.w1 = r->w1, x.c0 = r->c0, x.c1 = r->c1;
+    x.flat = r->flat;
     x.n = r->n, x.h = d->h, x.w = d->w, x.c = d->c;
     x.expected = d->expected, x.got = d->got;
     x.wrong = d->wrong;
@@ -189,10 +194,11 @@ uint64_t xg_watch_covered(const xg_watch *w, uint32_t tensor) {
 }
 
 static void cover_row(xg_watch *w, const xg_map_row *r) {
-    const int64_t *d = w->program->tensor.v[r->tensor].dim;
+    const xg_prog_tensor *t = &w->program->tensor.v[r->tensor];
+    uint64_t image = (uint64_t)(t->dim[1] * t->dim[2]) * r->n, ch = (uint64_t)t->dim[3];
     for (uint32_t h = r->h0; h < r->h1; h++)
         for (uint32_t x = r->w0; x < r->w1; x++)
-            memset(w->covered[r->tensor] + ((r->n * d[1] + h) * d[2] + x) * d[3] + r->c0, 1,
+            memset(w->covered[r->tensor] + (image + xg_map_pixel(r, t, h, x)) * ch + r->c0, 1,
                    r->c1 - r->c0);
 }
 

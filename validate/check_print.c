@@ -26,6 +26,7 @@ static void put_divergence(const xg_divergence *d, xg_buf *out) {
     if (d->has_map)
         xg_putf(out, " of rows %u..%u, columns %u..%u, channels %u..%u", d->h0, d->h1 - 1, d->w0,
                 d->w1 - 1, d->c0, d->c1 - 1);
+    if (d->has_map && d->flat) xg_putf(out, " (flat, rows of %u pixels)", d->flat);
     xg_puts(out, "\n");
     if (d->has_map)
         xg_putf(out, "  made by     step %u, group %u, tile %u", d->step, d->group, d->tile);

@@ -75,13 +75,15 @@ static void diff_tensors(differ *k) {
 static const char *row_text(xg_arena *a, const xg_program *p, uint32_t i) {
     const xg_map_row *r = &p->map.v[i];
     xg_buf b = {.arena = a};
-    xg_putf(&b,
-            "%s image %u rows %u..%u columns %u..%u channels %u..%u by segment %u core %u [%u,%u) "
-            "group %u "
-            "tile %u node %s: ",
-            r->tensor < p->tensor.n ? p->tensor.v[r->tensor].name : "?", r->n, r->h0, r->h1, r->w0,
-            r->w1, r->c0, r->c1, r->segment, r->core, r->first, r->last, r->group, r->tile,
-            r->node);
+    const char *flat = r->flat ? xg_strf(a, " (flat, rows of %u)", r->flat) : "";
+    xg_putf(
+        &b,
+        "%s image %u rows %u..%u columns %u..%u%s channels %u..%u by segment %u core %u [%u,%u) "
+        "group %u "
+        "tile %u node %s: ",
+        r->tensor < p->tensor.n ? p->tensor.v[r->tensor].name : "?", r->n, r->h0, r->h1, r->w0,
+        r->w1, flat, r->c0, r->c1, r->segment, r->core, r->first, r->last, r->group, r->tile,
+        r->node);
     put_place(&b, &r->place);
     return b.p;
 }

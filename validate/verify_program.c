@@ -76,9 +76,8 @@ static xg_status verify_map(xg_ctx *c, const xg_machine *m, const xg_program *p)
                   r->last <= p->segment.v[r->segment].core[r->core].n;
         if (!ok) return xg_error(c, XG_INPUT, "", "map row %u names things that do not exist", i);
         const xg_prog_tensor *t = &p->tensor.v[r->tensor];
-        ok = r->n < t->dim[0] && r->h0 < r->h1 && r->h1 <= t->dim[1] && r->w0 < r->w1 &&
-             r->w1 <= t->dim[2] && r->c0 < r->c1 && r->c1 <= t->dim[3];
-        if (!ok) return xg_error(c, XG_INPUT, t->name, "map row %u lies outside the tensor", i);
+        if (!xg_map_fits(r, t))
+            return xg_error(c, XG_INPUT, t->name, "map row %u lies outside the tensor", i);
         uint64_t h = r->h1 - r->h0, w = r->w1 - r->w0, ch = r->c1 - r->c0;
         if (r->place.on_chip ? !chip_fits(m, &r->place, h, w, ch)
                              : !ddr_fits(p, &r->place, 1, h, w, ch))

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "fusion/flat.h"
 #include "layout/plan.h"
 #include "random_machine.h"
 #include "random_net.h"
@@ -41,8 +42,35 @@ static xg_status plan_round_trip(xg_arena *a, const xg_plan *p, const xg_graph *
 }
 
 typedef struct tally {
-    uint64_t nets, programs, accel_nodes, nodes, elements, too_small;
+    uint64_t nets, programs, accel_nodes, nodes, elements, too_small, flat;
 } tally;
+
+/* Every group flat that may be, but for those that disagree with others on what stays on chip. */
+static uint64_t flatten(xg_arena *a, xg_selection *s) {
+    const xg_graph *g = s->graph;
+    xg_uses uses = xg_graph_uses(g, a);
+    uint32_t *group_of = xg_newn(a, uint32_t, g->node.n + 1);
+    uint64_t flat = 0;
+    for (uint32_t i = 0; i < s->group.n; i++) {
+        xg_group *grp = &s->group.v[i];
+        grp->strategy.flat = !xg_flat_refuses(g, &uses, grp);
+        for (uint32_t k = 0; k < grp->nnode; k++) group_of[grp->node[k]] = i;
+    }
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t t = 0; s->on_chip && t < g->tensor.n; t++) {
+            if (!s->on_chip[t]) continue;
+            xg_strategy *made = &s->group.v[group_of[xg_tensorp(g, t)->producer]].strategy;
+            for (uint32_t u = uses.first[t]; u < uses.first[t + 1]; u++) {
+                xg_strategy *by = &s->group.v[group_of[uses.node[u]]].strategy;
+                again |= made->flat != by->flat;
+                if (made->flat != by->flat) made->flat = by->flat = false;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < s->group.n; i++) flat += s->group.v[i].strategy.flat;
+    return flat;
+}
 
 static xg_status one_program(xg_arena *a, const xg_graph *g, const xg_machine *m,
                              const char *strategy, uint64_t seed, tally *sum) {
@@ -51,9 +79,10 @@ static xg_status one_program(xg_arena *a, const xg_graph *g, const xg_machine *m
     xg_program *prog;
     xg_check_result r = {0};
     xg_status st = xg_select(a, g, m, strategy, &sel);
+    if (st == XG_OK && seed % 2) sum->flat += flatten(a, &sel);
     if (st == XG_OK) st = xg_selection_check(a, &sel, m);
     if (st == XG_OK) st = xg_plan_make(a, &sel, m, &plan);
-    if (st == XG_OK && seed % 10 == 0) st = plan_round_trip(a, plan, g, m);
+    if (st == XG_OK && seed % 10 < 2) st = plan_round_trip(a, plan, g, m);
     if (st == XG_OK) st = xg_lower(a, plan, &prog);
     if (st != XG_OK) return st;
     static const char *const fills[] = {"random", "min", "max", "zero"};
@@ -110,12 +139,14 @@ static void random_networks(void **state) {
     for (uint64_t s = first_seed; s < first_seed + networks && bad < 10; s++)
         bad += one_net(s, &sum) != XG_OK;
     printf("%llu networks, %llu programs, %llu of %llu nodes on the accelerator, %llu elements "
-           "compared, %llu machines too small, %u failed\n",
+           "compared, %llu flat groups, %llu machines too small, %u failed\n",
            (unsigned long long)sum.nets, (unsigned long long)sum.programs,
            (unsigned long long)sum.accel_nodes, (unsigned long long)sum.nodes,
-           (unsigned long long)sum.elements, (unsigned long long)sum.too_small, bad);
+           (unsigned long long)sum.elements, (unsigned long long)sum.flat,
+           (unsigned long long)sum.too_small, bad);
     assert_int_equal(bad, 0);
     assert_true(sum.too_small * 10 <= sum.nets);
+    assert_true(networks < 100 || sum.flat * 4 > sum.nets);
     assert_true(sum.accel_nodes * 10 >
                 sum.nodes * 8); /* the machines, not the host, must be tested */
 }

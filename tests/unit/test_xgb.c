@@ -115,18 +115,18 @@ static void page_tensors(const xg_buf *b, const xg_program *p) {
 static void page_map(const xg_buf *b, const xg_program *p) {
     part s = section(b, ".xgc.map"), strtab = section(b, ".strtab");
     assert_int_equal(num(s.p, 4), p->map.n);
-    assert_int_equal(s.n, 4 + 100 * (uint64_t)p->map.n);
+    assert_int_equal(s.n, 4 + 104 * (uint64_t)p->map.n);
     for (uint32_t i = 0; i < p->map.n; i++) {
-        const uint8_t *r = s.p + 4 + 100 * i;
+        const uint8_t *r = s.p + 4 + 104 * i;
         const xg_map_row *x = &p->map.v[i];
         const uint32_t head[] = {x->segment, x->core,  x->first, x->last,
                                  x->tensor,  x->group, x->tile};
-        const uint32_t slice[] = {x->n, x->h0, x->h1, x->w0, x->w1, x->c0, x->c1};
+        const uint32_t slice[] = {x->n, x->h0, x->h1, x->w0, x->w1, x->c0, x->c1, x->flat};
         for (int k = 0; k < 7; k++) assert_int_equal(num(r + 4 * k, 4), head[k]);
         page_string(&strtab, r + 28, x->node);
         page_string(&strtab, r + 32, x->onnx);
-        for (int k = 0; k < 7; k++) assert_int_equal(num(r + 36 + 4 * k, 4), slice[k]);
-        page_place(r + 64, &x->place);
+        for (int k = 0; k < 8; k++) assert_int_equal(num(r + 36 + 4 * k, 4), slice[k]);
+        page_place(r + 68, &x->place);
     }
 }
 
@@ -157,7 +157,7 @@ static void page_note(const xg_buf *b, const xg_machine *m, const xg_program *p)
     assert_int_equal(num(s.p + 8, 4), 1);
     assert_memory_equal(s.p + 12, "xgc", 4);
     const uint8_t *d = s.p + 16;
-    assert_int_equal(num(d, 4), 1);
+    assert_int_equal(num(d, 4), 2);
     assert_int_equal(num(d + 4, 4), m->cores);
     assert_int_equal(num(d + 8, 4), p->segment.n);
     for (int r = 0; r < 4; r++) assert_int_equal(num(d + 12 + 8 * r, 8), p->region_bytes[r]);
@@ -322,10 +322,10 @@ static void test_version(void **state) {
     xg_program *p;
     xg_buf b = sample_xgb(t, m, sample_by_hand(t, m));
     size_t at = (size_t)(section(&b, ".note.xgc").p - (const uint8_t *)b.p) + 16;
-    b.p[at] = 2;
+    b.p[at] = 3;
     for (int sealed = 0; sealed < 2; sealed++) {
         assert_status(t->c, read_it(t, &b, m, &p), XG_INPUT);
-        assert_said(t->c, "format version 2, this xgc reads version 1");
+        assert_said(t->c, "format version 3, this xgc reads version 2");
         reseal(&b);
     }
 }
