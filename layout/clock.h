@@ -2,7 +2,7 @@
  *
  * The rules are those of the cycle simulator (isa/TIMING.md: queues, dispatch, the DDR shared by
  * what moves at the same time, SIGNAL and AWAIT), with one event a task instead of one an
- * instruction, and with what tasks touch (depend.c) in the place of tokens.
+ * instruction, and with what tasks touch (words.c) in the place of tokens.
  */
 #ifndef XG_CLOCK_H
 #define XG_CLOCK_H

@@ -35,6 +35,7 @@ struct xg_depend {
     xg_arena *tmp;
     const xg_plan *p;
     const xg_core_plan *core;
+    xg_words *words; /* NULL: by buffers */
     /* Roots that the tasks touch have slots: that of buffer b is b - lo, or one behind those for a
      * tensor that stays from groups before. */
     uint32_t lo, nslot;
@@ -120,11 +121,16 @@ static void join(xg_depend *d, accesses *all, const access *x) {
 /* s: the part of the buffer in its own coordinates; NULL: all of it. */
 static void touch(xg_depend *d, uint32_t task, uint32_t b, const xg_slice *s, bool write) {
     if (b == XG_NONE) return;
-    uint32_t offset, root = slot_of(d, b, &offset), n = d->n;
     const xg_buffer *x = &d->core->buffer.v[b];
+    bool part = s && x->mem == XG_MEM_FM && !x->fold && s->h0 >= x->s.h0 && s->w0 >= x->s.w0 &&
+                s->c0 >= x->s.c0;
+    if (d->words) {
+        part ? xg_words_touch(d->words, x, s, write) : xg_words_touch_all(d->words, x, write);
+        return;
+    }
+    uint32_t offset, root = slot_of(d, b, &offset), n = d->n;
     access a = {.task = task, .write = write, .hi = {UINT32_MAX, UINT32_MAX, UINT32_MAX}};
-    if (s && x->mem == XG_MEM_FM && !x->fold && s->h0 >= x->s.h0 && s->w0 >= x->s.w0 &&
-        s->c0 >= x->s.c0) {
+    if (part) {
         uint32_t icp = d->p->machine->tile.icp;
         a.ring = x->ring;
         a.lo[0] = s->h0 - x->s.h0, a.hi[0] = s->h1 - x->s.h0;
@@ -139,6 +145,26 @@ static void touch(xg_depend *d, uint32_t task, uint32_t b, const xg_slice *s, bo
     need(d, task, xg_order_close(n, root));
 }
 
+static bool same_rows(const xg_task *a, const xg_task *b) {
+    return a->kind == b->kind && a->node == b->node && a->in == b->in && a->out == b->out &&
+           a->s.h0 == b->s.h0 && a->s.w0 == b->s.w0;
+}
+
+/* By words: parts of a row group, one for each block of channels, read the same rows and fill the
+ * same. It is their first and their last that touch them, for all. False for others. */
+static bool row_group(const xg_depend *d, uint32_t i, const xg_task *t, xg_slice *made) {
+    uint32_t before = 0, after = 0;
+    *made = t->s;
+    if (!d->words || t->kind != XG_TASK_CONV) return true;
+    bool follows = i && same_rows(t - 1, t), goes_on = i + 1 < d->n && same_rows(t, t + 1);
+    if (follows && goes_on) return false;
+    while (before < i && same_rows(t - before - 1, t)) before++;
+    while (i + after + 1 < d->n && same_rows(t, t + after + 1)) after++;
+    made->c0 = (t - before)->s.c0;
+    made->c1 = (t + after)->s.c1;
+    return true;
+}
+
 static void touch_operands(xg_depend *d, uint32_t i, const xg_task *t) {
     bool compute = t->kind == XG_TASK_CONV || t->kind == XG_TASK_POOL || t->kind == XG_TASK_ELEW;
     xg_slice need_a = t->s, need_b = t->s;
@@ -151,13 +177,15 @@ static void touch_operands(xg_depend *d, uint32_t i, const xg_task *t) {
     bool copies = !compute && t->node != XG_NONE &&
                   xg_nodep(d->p->graph, t->node)->op == XG_OP_Concat; /* other coordinates */
     bool saves_copy = t->kind == XG_TASK_SAVE && d->core->buffer.v[t->in].tensor != t->tensor;
-    touch(d, i, t->in, copies || saves_copy ? NULL : &need_a, false);
+    xg_slice made;
+    bool maps = row_group(d, i, t, &made);
+    if (maps) touch(d, i, t->in, copies || saves_copy ? NULL : &need_a, false);
     touch(d, i, t->in2, &need_b, false);
     touch(d, i, t->w, NULL, false);
     touch(d, i, t->p, NULL, false);
     touch(d, i, t->psum, NULL, true);
-    xg_slice made = t->kind == XG_TASK_LOAD ? xg_loaded_slice(t) : t->s;
-    touch(d, i, t->out, t->kind == XG_TASK_LOADC ? NULL : &made, true);
+    if (t->kind == XG_TASK_LOAD) made = xg_loaded_slice(t);
+    if (maps) touch(d, i, t->out, t->kind == XG_TASK_LOADC ? NULL : &made, true);
 }
 
 typedef struct operands {
@@ -282,6 +310,10 @@ static void transfer(xg_depend *d, uint32_t i, const xg_task *t) {
     xg_push(d->tmp, &d->transfers, i);
     need(d, d->await, i);
     if (pl->region != XG_REG_WORK && pl->region != XG_REG_OUT) return;
+    if (d->words) {
+        xg_words_transfer(d->words, pl, &t->s, t->kind == XG_TASK_SAVE);
+        return;
+    }
     uint32_t root = memory_root(d->p, t->tensor);
     const xg_place *whole = &d->p->place[root].place;
     const xg_slice *s = &t->s;
@@ -321,7 +353,7 @@ static void barrier(xg_depend *d, uint32_t i, bool signal) {
  * ----------------------------------------------------------------------------------------
  */
 
-xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a) {
+static xg_depend *begin(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a) {
     xg_depend *d = xg_new(a, xg_depend);
     *d = (xg_depend){.tmp = a,
                      .p = p,
@@ -329,19 +361,32 @@ xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t fi
                      .n = core->task.n - first,
                      .signal = XG_NONE,
                      .await = XG_NONE};
-    make_slots(d, first);
-    d->page = xg_newn(a, accesses, 2 * PAGES);
+    return d;
+}
+
+/* cost: for the engines, when words are compared. */
+static void depend_all(xg_depend *d, uint32_t first, const xg_task_cost *cost) {
+    d->page = xg_newn(d->tmp, accesses, 2 * PAGES);
     for (uint32_t i = 0; i < d->n; i++) {
-        const xg_task *t = &core->task.v[first + i];
+        const xg_task *t = &d->core->task.v[first + i];
         if (t->kind == XG_TASK_SIGNAL || t->kind == XG_TASK_AWAIT) {
             barrier(d, i, t->kind == XG_TASK_SIGNAL);
             continue;
         }
+        if (d->words) xg_words_begin(d->words, i, cost[i].engine);
         touch_operands(d, i, t);
-        bury(d, i, t);
+        if (!d->words) bury(d, i, t);
         if (t->kind == XG_TASK_LOAD || t->kind == XG_TASK_SAVE) transfer(d, i, t);
+        for (uint32_t e = 0; d->words && e < XG_TILE_ENGINES; e++)
+            need(d, xg_words_met(d->words, e), i);
     }
     d->edges = d->edge.n;
+}
+
+xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a) {
+    xg_depend *d = begin(p, core, first, a);
+    make_slots(d, first);
+    depend_all(d, first, NULL);
     return d;
 }
 
@@ -363,5 +408,15 @@ void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, 
                     xg_task_order *out) {
     xg_arena *tmp = xg_arena_new(xg_arena_ctx(a));
     xg_depend_order(xg_depend_new(p, core, first, tmp), a, out);
+    xg_arena_free(tmp);
+}
+
+void xg_task_depend_words(const xg_plan *p, const xg_core_plan *core, const xg_task_cost *cost,
+                          xg_arena *a, xg_task_order *out) {
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(a));
+    xg_depend *d = begin(p, core, 0, tmp);
+    d->words = xg_words_new(tmp, p->machine, d->n);
+    depend_all(d, 0, cost);
+    xg_depend_order(d, a, out);
     xg_arena_free(tmp);
 }

@@ -44,9 +44,26 @@ xg_depend *xg_depend_new(const xg_plan *p, const xg_core_plan *core, uint32_t fi
 void xg_depend_order(xg_depend *d, xg_arena *a, xg_task_order *out);
 void xg_task_depend(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
                     xg_task_order *out);
+/* The same of all tasks as they will run when their order is final: on chip it is words that bring
+ * two tasks in an order, not buffers, of which the graph has no nodes. cost: of these tasks. */
+void xg_task_depend_words(const xg_plan *p, const xg_core_plan *core, const xg_task_cost *cost,
+                          xg_arena *a, xg_task_order *out);
 /* order.c: cycles of n tasks, alone, in the order in which they would be taken. At least `enough`
  * (UINT64_MAX) when they take as long as that. */
 uint64_t xg_task_cycles(const xg_task_cost *cost, uint32_t n, const xg_task_order *o,
                         uint64_t enough, xg_arena *a);
+
+/* words.c: who touches which words on chip and bytes in DDR, for tasks in order. Begin a task, then
+ * name what it touches: of a slice that does not begin before the buffer's what lies in it, or the
+ * whole buffer. */
+typedef struct xg_words xg_words;
+xg_words *xg_words_new(xg_arena *a, const xg_machine *m, uint32_t ntask);
+void xg_words_begin(xg_words *w, uint32_t task, uint32_t engine);
+void xg_words_touch(xg_words *w, const xg_buffer *b, const xg_slice *s, bool write);
+void xg_words_touch_all(xg_words *w, const xg_buffer *b, bool write);
+/* A slice that a LOAD reads or a SAVE writes in DDR. */
+void xg_words_transfer(xg_words *w, const xg_place *pl, const xg_slice *s, bool write);
+/* The last task of another engine that the current one must come after, or XG_NONE. */
+uint32_t xg_words_met(const xg_words *w, uint32_t engine);
 
 #endif
