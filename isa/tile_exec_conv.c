@@ -12,8 +12,8 @@
 enum { CHUNK = 1 << 15, PIXELS = 2, CHANNELS = 4, VECTOR = 32 };
 
 /* sum[p][c] = sum over i of x[p][i] * w[c][i], n a multiple of VECTOR and at most CHUNK. */
-__attribute__((always_inline)) static inline void
-dot_body(const int16_t *x, const int16_t *w, size_t ld, size_t n, int32_t sum[PIXELS][CHANNELS]) {
+static void dot(const int16_t *x, const int16_t *w, size_t ld, size_t n,
+                int32_t sum[PIXELS][CHANNELS]) {
     const int16_t *x0 = x, *x1 = x + ld, *w0 = w, *w1 = w + ld, *w2 = w1 + ld, *w3 = w2 + ld;
     int32_t s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
     for (size_t i = 0; i < n; i++) {
@@ -24,34 +24,10 @@ dot_body(const int16_t *x, const int16_t *w, size_t ld, size_t n, int32_t sum[PI
     sum[1][0] = s10, sum[1][1] = s11, sum[1][2] = s12, sum[1][3] = s13;
 }
 
-typedef void dot_fn(const int16_t *x, const int16_t *w, size_t ld, size_t n,
-                    int32_t sum[PIXELS][CHANNELS]);
-
-static void dot_plain(const int16_t *x, const int16_t *w, size_t ld, size_t n,
-                      int32_t sum[PIXELS][CHANNELS]) {
-    dot_body(x, w, ld, n, sum);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void dot_avx2(const int16_t *x, const int16_t *w, size_t ld,
-                                                     size_t n, int32_t sum[PIXELS][CHANNELS]) {
-    dot_body(x, w, ld, n, sum);
-}
-#endif
-
-/* The same integers from each: only the speed differs. */
-static dot_fn *pick_dot(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return dot_avx2;
-#endif
-    return dot_plain;
-}
-
 typedef struct conv {
     xg_state *s;
     const xg_tile_operands *d;
     const xg_tile_scratch *k;
-    dot_fn *dot;
     size_t depth, n, ld; /* channels a tap; taps x channels; padded */
     int32_t zp_in;
     bool acc_in, acc_out, chan;
@@ -98,7 +74,7 @@ static void multiply(conv *c, uint32_t o) {
     memset(c->acc, 0, sizeof c->acc);
     for (size_t i = 0; i < c->ld; i += CHUNK) {
         int32_t sum[PIXELS][CHANNELS];
-        c->dot(c->k->patch + i, w + i, c->ld, c->ld - i < CHUNK ? c->ld - i : CHUNK, sum);
+        dot(c->k->patch + i, w + i, c->ld, c->ld - i < CHUNK ? c->ld - i : CHUNK, sum);
         for (int p = 0; p < PIXELS; p++)
             for (int q = 0; q < CHANNELS; q++) c->acc[p][q] += sum[p][q];
     }
@@ -166,7 +142,7 @@ static const char *pixels(conv *c, uint32_t r, uint32_t x) {
 const char *xg_tile_conv(xg_state *s, const xg_tile_operands *d) {
     uint32_t r = 0, first = 0; /* where the vector form stops is the start of a pair of pixels */
     if (xg_tile_fast_conv(s, d, &r, &first)) return NULL;
-    conv c = {.s = s, .d = d, .k = s->scratch, .dot = pick_dot()};
+    conv c = {.s = s, .d = d, .k = s->scratch};
     c.depth = (size_t)d->in->f[XG_F(CONV, icw)] * s->machine->tile.icp;
     c.n = (size_t)d->win.kh * d->win.kw * c.depth;
     c.ld = (c.n + VECTOR - 1) / VECTOR * VECTOR;

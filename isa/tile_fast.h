@@ -13,8 +13,10 @@
 #include "isa/datapath.h"
 #include "isa/tile_operands.h"
 
-/* Channels whose constants are prepared at once. */
-enum { XG_TILE_BLOCK = 256 };
+enum {
+    XG_TILE_BLOCK = 256, /* channels whose constants are prepared at once */
+    XG_TILE_BATCH = 32   /* pixels of a CONV whose accumulators are kept */
+};
 
 /* Which of the bits behind the point let the incrementer count up; 0 or all ones. Up for a value v
  * with guard bit G, sticky bits S, lowest kept bit L, sign N:
@@ -58,6 +60,7 @@ typedef struct xg_tile_pairs {
     float ra, rb, fixed;
     xg_tile_stage a[2], b[2], o[2];
     bool twice;
+    bool narrow; /* 32 bits hold everything, and mo is 1 */
 } xg_tile_pairs;
 /* False: take the scalar form. */
 bool xg_tile_pairs_of(const xg_rqrec *r, const xg_dp_elew *e, xg_tile_pairs *out);
@@ -95,10 +98,12 @@ const xg_tile_rows *xg_tile_rows_of(xg_cpu level);
 typedef struct xg_tile_fast {
     const xg_tile_rows *rows; /* NULL: vector forms are switched off, for tests */
     xg_tile_rq rq;
-    uint8_t *weights;      /* CONV, VNNI: [block of 16 channels][k / 4][16][4], w + 128 */
+    /* CONV (isa/tile_fast_dot.h) */
+    int16_t *weights, *patch;
+    const int8_t **tap;
     uint8_t *pad;          /* the input's zero point, as many bytes as a tap has channels */
-    const int8_t **tap;    /* [taps][8 pixels] */
-    int32_t *acc;          /* [8][channels rounded up to 16] */
+    const int8_t **line;   /* first pixel of each input row */
+    int32_t *acc;          /* [XG_TILE_BATCH][channels rounded up to 16] */
     int32_t *start, *bias; /* [channels rounded up to 16] of the dot products; of the instruction */
 } xg_tile_fast;
 void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out);

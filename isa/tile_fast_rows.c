@@ -64,30 +64,51 @@ BODY uint8_t saturate64(int64_t v, int64_t lo, int64_t hi, int32_t zp) {
 
 /* ---- requantiser ----------------------------------------------------------------------------- */
 
-BODY void requantise_f32(const xg_tile_rq *q, const int32_t *restrict acc, uint32_t first,
-                         uint32_t n, uint8_t *restrict out, xg_rounding mode) {
+/* `pixels` rows of n accumulators, ld apart, to rows of n bytes, step apart. Constants of a few
+ * channels are read once: pixels come innermost but for the n channels of one vector. */
+typedef struct run {
+    const int32_t *acc;
+    uint32_t pixels, n;
+    size_t ld, step;
+    uint8_t *out;
+} run;
+
+#define EACH_RESULT(t, value)                                                                      \
+    for (uint32_t p_ = 0; p_ < (t).pixels; p_++) {                                                 \
+        const int32_t *restrict acc = (t).acc + p_ * (t).ld;                                       \
+        uint8_t *restrict out = (t).out + p_ * (t).step;                                           \
+        for (uint32_t c = 0; c < (t).n; c++) out[c] = value;                                       \
+    }
+
+BODY void requantise_f32(const xg_tile_rq *restrict q, uint32_t first, run t, xg_rounding mode) {
     const float *restrict m = q->m + first;
     const float lo = (float)(q->lo - q->zp), hi = (float)(q->hi - q->zp);
     const int32_t zp = q->zp;
-    for (uint32_t c = 0; c < n; c++)
-        out[c] = (uint8_t)(float_unit((float)acc[c] * m[c], lo, hi, mode) + zp);
+    EACH_RESULT(t, (uint8_t)(float_unit((float)acc[c] * m[c], lo, hi, mode) + zp))
 }
 
-BODY void requantise_shift(const xg_tile_rq *q, const int32_t *restrict acc, uint32_t first,
-                           uint32_t n, uint8_t *restrict out) {
+BODY uint8_t saturate32(int32_t v, int32_t lo, int32_t hi, int32_t zp) {
+    v = v < lo ? lo : v;
+    return (uint8_t)((v > hi ? hi : v) + zp);
+}
+
+BODY void requantise_shift(const xg_tile_rq *restrict q, uint32_t first, run t) {
     const int32_t *restrict s = q->n32 + first, *restrict g = q->g32 + first,
                             *restrict gm = q->gm32 + first, *restrict sm = q->sm32 + first;
     const int32_t lo = q->lo - q->zp, hi = q->hi - q->zp, zp = q->zp;
     const xg_tile_round r = q->round[0];
-    for (uint32_t c = 0; c < n; c++) {
-        int32_t v = shifter32(acc[c], s[c], g[c], gm[c], sm[c], r);
-        v = v < lo ? lo : v;
-        out[c] = (uint8_t)((v > hi ? hi : v) + zp);
-    }
+    EACH_RESULT(t, saturate32(shifter32(acc[c], s[c], g[c], gm[c], sm[c], r), lo, hi, zp))
 }
 
-BODY void requantise_mul(const xg_tile_rq *q, const int32_t *restrict acc, uint32_t first,
-                         uint32_t n, uint8_t *restrict out, bool twice) {
+/* Half up: the guard bit is all that is added. */
+BODY void requantise_shift_up(const xg_tile_rq *restrict q, uint32_t first, run t) {
+    const int32_t *restrict s = q->n32 + first, *restrict g = q->g32 + first,
+                            *restrict gm = q->gm32 + first;
+    const int32_t lo = q->lo - q->zp, hi = q->hi - q->zp, zp = q->zp;
+    EACH_RESULT(t, saturate32((acc[c] >> s[c]) + (acc[c] >> g[c] & gm[c]), lo, hi, zp))
+}
+
+BODY void requantise_mul(const xg_tile_rq *restrict q, uint32_t first, run t, bool twice) {
     const int32_t *restrict m = q->mult + first;
     const int64_t *restrict n0 = q->n[0] + first, *restrict g0 = q->g[0] + first,
                             *restrict gm0 = q->gm[0] + first, *restrict sm0 = q->sm[0] + first;
@@ -96,37 +117,35 @@ BODY void requantise_mul(const xg_tile_rq *q, const int32_t *restrict acc, uint3
     const int64_t lo = q->lo - q->zp, hi = q->hi - q->zp;
     const int32_t zp = q->zp;
     const xg_tile_round r0 = q->round[0], r1 = q->round[1];
-    for (uint32_t c = 0; c < n; c++) {
-        int64_t v = shifter64((int64_t)acc[c] * m[c], n0[c], g0[c], gm0[c], sm0[c], r0);
-        if (twice) v = shifter64(v, n1[c], g1[c], gm1[c], sm1[c], r1);
-        out[c] = saturate64(v, lo, hi, zp);
+#define FIRST shifter64((int64_t)acc[c] * m[c], n0[c], g0[c], gm0[c], sm0[c], r0)
+    if (twice) {
+        EACH_RESULT(t, saturate64(shifter64(FIRST, n1[c], g1[c], gm1[c], sm1[c], r1), lo, hi, zp))
+    } else {
+        EACH_RESULT(t, saturate64(FIRST, lo, hi, zp))
     }
 }
 
 /* Half up in one stage, the usual case: guard bit and kept bits in one addition. */
-BODY void requantise_up(const xg_tile_rq *q, const int32_t *restrict acc, uint32_t first,
-                        uint32_t n, uint8_t *restrict out) {
+BODY void requantise_up(const xg_tile_rq *restrict q, uint32_t first, run t) {
     const int32_t *restrict m = q->mult + first;
     const int64_t *restrict g = q->g[0] + first, *restrict gm = q->gm[0] + first;
     const int64_t lo = q->lo - q->zp, hi = q->hi - q->zp;
     const int32_t zp = q->zp;
-    for (uint32_t c = 0; c < n; c++) {
-        int64_t v = (int64_t)acc[c] * m[c] >> g[c];
-        out[c] = saturate64((v + gm[c]) >> gm[c], lo, hi, zp);
-    }
+    EACH_RESULT(t, saturate64((((int64_t)acc[c] * m[c] >> g[c]) + gm[c]) >> gm[c], lo, hi, zp))
 }
 
-BODY void requantise_run(const xg_tile_rq *q, const int32_t *acc, uint32_t first, uint32_t n,
-                         uint8_t *out) {
-#define FLOAT(mode) requantise_f32(q, acc, first, n, out, mode)
+BODY void requantise_run(const xg_tile_rq *q, uint32_t first, run t) {
+#define FLOAT(mode) requantise_f32(q, first, t, mode)
     if (q->how == XG_TILE_F32) {
         EACH_MODE(q->mode, FLOAT)
+    } else if (q->how == XG_TILE_SHIFT && q->round[0].always) {
+        requantise_shift_up(q, first, t);
     } else if (q->how == XG_TILE_SHIFT) {
-        requantise_shift(q, acc, first, n, out);
+        requantise_shift(q, first, t);
     } else if (q->how == XG_TILE_MUL && q->round[0].always) {
-        requantise_up(q, acc, first, n, out);
+        requantise_up(q, first, t);
     } else {
-        requantise_mul(q, acc, first, n, out, q->how == XG_TILE_MUL2);
+        requantise_mul(q, first, t, q->how == XG_TILE_MUL2);
     }
 }
 
@@ -134,17 +153,20 @@ BODY void requantise_run(const xg_tile_rq *q, const int32_t *acc, uint32_t first
  * what follows the last channel may be computed too. */
 BODY void requantise_body(const xg_tile_rq *q, const int32_t *acc, uint32_t pixels, size_t ld,
                           uint32_t first, uint32_t n, uint8_t *out, size_t step) {
-    for (uint32_t p = 0; p < pixels; p++, acc += ld, out += step) {
+    uint32_t c = 0;
+    for (; c + 64 <= n; c += 64)
+        requantise_run(q, first + c, (run){acc + c, pixels, 64, ld, step, out + c});
+    for (; c + 16 <= n; c += 16)
+        requantise_run(q, first + c, (run){acc + c, pixels, 16, ld, step, out + c});
+    if (c == n) return;
+    if (ld) {
         uint8_t tail[16];
-        uint32_t c = 0;
-        for (; c + 64 <= n; c += 64) requantise_run(q, acc + c, first + c, 64, out + c);
-        for (; c + 16 <= n; c += 16) requantise_run(q, acc + c, first + c, 16, out + c);
-        if (c < n && ld) {
-            requantise_run(q, acc + c, first + c, 16, tail);
-            memcpy(out + c, tail, n - c);
-        } else if (c < n) {
-            requantise_run(q, acc + c, first + c, n - c, out + c);
+        for (uint32_t p = 0; p < pixels; p++) {
+            requantise_run(q, first + c, (run){acc + p * ld + c, 1, 16, 0, 0, tail});
+            memcpy(out + p * step + c, tail, n - c);
         }
+    } else {
+        requantise_run(q, first + c, (run){acc + c, pixels, n - c, 0, step, out + c});
     }
 }
 
@@ -182,6 +204,19 @@ BODY void add_int(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t
     }
 }
 
+BODY void add_narrow(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t *restrict b,
+                     size_t n, uint8_t *restrict out, bool up) {
+    const int32_t ma = e->ma, mb = e->mb, zero = -(e->zp_a * ma + e->zp_b * mb);
+    const int32_t s = (int32_t)e->o[0].n, g = (int32_t)e->o[0].g, gm = (int32_t)e->o[0].gm;
+    const int32_t sm = (int32_t)e->o[0].sm, zp = e->zp, lo = e->lo - zp, hi = e->hi - zp;
+    const xg_tile_round r = e->round[0];
+    for (size_t i = 0; i < n; i++) {
+        const int32_t sum = a[i] * ma + b[i] * mb + zero;
+        const int32_t v = up ? (sum >> s) + (sum >> g & gm) : shifter32(sum, s, g, gm, sm, r);
+        out[i] = saturate32(v, lo, hi, zp);
+    }
+}
+
 BODY void add_tflite(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t *restrict b,
                      size_t n, uint8_t *restrict out, bool twice) {
     const xg_tile_pairs k = *e;
@@ -212,7 +247,12 @@ BODY void add_body(const xg_tile_pairs *e, const int8_t *a, const int8_t *b, siz
             add_tflite(e, a, b, n, out, false);
         break;
     default:
-        add_int(e, a, b, n, out);
+        if (e->narrow && e->round[0].always)
+            add_narrow(e, a, b, n, out, true);
+        else if (e->narrow)
+            add_narrow(e, a, b, n, out, false);
+        else
+            add_int(e, a, b, n, out);
     }
 }
 

@@ -1,6 +1,8 @@
 /* Constants of the vector forms, and what they need to hold. */
 #include "isa/tile_fast.h"
+#include "isa/tile_fast_dot.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static float bits_f32(int32_t bits) {
@@ -79,6 +81,17 @@ static bool fits(int32_t m, const xg_tile_stage s[2]) {
     return n > 62 || p >> n < INT64_C(1) << 29;
 }
 
+/* Sets `narrow` where sums stay below 2^30. */
+static bool narrow_down(int64_t shift, xg_tile_pairs *p) {
+    const int64_t a = (int64_t)p->ma * p->mo, b = (int64_t)p->mb * p->mo, most = (1 << 30) / 255;
+    if (a > -most && a < most && b > -most && b < most && llabs(a) + llabs(b) < most &&
+        shift <= 31) {
+        p->ma = (int32_t)a, p->mb = (int32_t)b, p->mo = 1;
+        p->narrow = true;
+    }
+    return stage_of(shift, &p->o[0]);
+}
+
 /* A shifter to the left is a multiplication. */
 static bool shift_add(const xg_dp_elew *e, xg_tile_pairs *out) {
     enum { MOST = 20 };
@@ -88,7 +101,7 @@ static bool shift_add(const xg_dp_elew *e, xg_tile_pairs *out) {
     out->ma = 1 << e->shift_a;
     out->mb = 1 << e->shift_b;
     out->mo = e->shift_o < 0 ? 1 << -e->shift_o : 1;
-    return stage_of(e->shift_o > 0 ? e->shift_o : 0, &out->o[0]);
+    return narrow_down(e->shift_o > 0 ? e->shift_o : 0, out);
 }
 
 bool xg_tile_pairs_of(const xg_rqrec *r, const xg_dp_elew *e, xg_tile_pairs *out) {
@@ -113,7 +126,7 @@ bool xg_tile_pairs_of(const xg_rqrec *r, const xg_dp_elew *e, xg_tile_pairs *out
         return shift_add(e, out);
     case XG_ADD_MULSHIFT:
         out->ma = e->mult_a, out->mb = e->mult_b;
-        return stage_of(e->shift_o, &out->o[0]);
+        return narrow_down(e->shift_o, out);
     case XG_ADD_TFLITE:
         return stages_of(r, e->mult_a, e->shift_a, &out->ma, out->a) &&
                stages_of(r, e->mult_b, e->shift_b, &out->mb, out->b) &&
@@ -138,14 +151,18 @@ bool xg_tile_may_meet(const xg_machine *m, const xg_tile_view *a, const xg_tile_
 void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out) {
     const xg_tile_machine *t = &m->tile;
     const size_t lanes = ((size_t)t->ocp + 15) / 16 * 16, n = xg_tile_conv_length(m);
+    const size_t dilation = t->dilation_max ? t->dilation_max : 1;
     size_t taps = (size_t)t->kernel_max * t->kernel_max;
     if (taps > t->w_depth) taps = t->w_depth;
     xg_tile_fast *f = xg_new(a, xg_tile_fast);
     f->rows = xg_tile_rows_of(xg_cpu_level());
-    f->weights = xg_alloc_array(a, lanes, n);
+    f->weights = xg_newn(a, int16_t, lanes * n);
+    f->patch = xg_newn(a, int16_t, XG_DOT_PIXELS * n);
+    f->tap = xg_newn(a, const int8_t *, XG_DOT_PIXELS *taps);
     f->pad = xg_alloc(a, n);
-    f->tap = xg_newn(a, const int8_t *, 8 * taps);
-    f->acc = xg_newn(a, int32_t, 8 * lanes);
+    f->line = xg_newn(a, const int8_t *,
+                      (size_t)t->pp * t->stride_max + (t->kernel_max - 1) * dilation + 1);
+    f->acc = xg_newn(a, int32_t, XG_TILE_BATCH * lanes);
     f->start = xg_newn(a, int32_t, lanes);
     f->bias = xg_newn(a, int32_t, lanes);
     *out = f;
