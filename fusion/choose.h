@@ -14,6 +14,7 @@ typedef struct xg_chooser {
     const char **refused; /* [nodes] NULL: the accelerator runs it */
     bool *taken;          /* [nodes] already in a group */
     const char *patterns; /* the user's pattern file, or NULL: the shipped library */
+    xg_known *known;      /* see xg_select_options; one of its own when that is NULL */
     xg_buf *lp;           /* not NULL: gets the 0-1 program */
     bool (*admit)(void *arg, const uint32_t *node, uint32_t n); /* see xg_select_options */
     void *admit_arg;

@@ -2,6 +2,7 @@
 
 #include "isa/timing.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { LOCALS = 96 };
@@ -21,12 +22,12 @@ typedef struct est {
     const xg_group *grp;
     const xg_strategy *s;
     xg_parts *p;
-    est_local loc[LOCALS];
     uint32_t nloc;
     uint32_t images, rows, cols, channels; /* of one core */
     uint32_t th, tw, tc;                   /* tile */
     uint64_t tiles, blocks, down;          /* down: tiles below each other */
     bool keep;
+    est_local loc[LOCALS]; /* [nloc]; the others are not set: an estimate is made by the 100,000 */
 } est;
 
 static est_local *local_of(est *e, uint32_t tensor) {
@@ -395,7 +396,9 @@ static void add_output(est *e, uint32_t node) {
 
 void xg_estimate_parts(const xg_graph *g, const xg_machine *m, const xg_group *grp,
                        const xg_strategy *s, xg_parts *out) {
-    est e = {.g = g, .m = m, .grp = grp, .s = s, .p = out};
+    est e;
+    memset(&e, 0, offsetof(est, loc));
+    e.g = g, e.m = m, e.grp = grp, e.s = s, e.p = out;
     memset(out, 0, sizeof *out);
     if (grp->nresult > XG_GROUP_RESULTS) return;
     areas(&e);

@@ -211,6 +211,7 @@ xg_status xg_solver_new(xg_arena *a, const xg_graph *g, const xg_machine *m,
     if (!g->node.n || g->node.n > ILP_NODES_MAX) return XG_LIMIT;
     xg_chooser_init(&s->c, a, g, m, NULL);
     s->c.patterns = o->patterns;
+    s->c.known = o->known;
     s->c.lp = o->lp;
     s->c.admit = o->admit;
     s->c.admit_arg = o->admit_arg;

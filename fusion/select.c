@@ -170,6 +170,7 @@ xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
     xg_chooser c;
     xg_chooser_init(&c, a, g, m, out);
     c.patterns = o->patterns;
+    c.known = o->known;
     c.lp = o->lp;
     c.admit = o->admit;
     c.admit_arg = o->admit_arg;

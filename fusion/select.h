@@ -95,11 +95,17 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* [tensors] Given what stays, which tensors DDR must hold too (or only). */
 bool *xg_needs_ddr(const xg_selection *s, xg_arena *a);
 
+/* What choices over one graph and machine have in common: the pattern library, its matches, and
+ * estimates. Lives in the arena; errors are those of the pattern file. */
+typedef struct xg_known xg_known;
+XG_MUST_USE xg_status xg_known_new(xg_arena *a, const char *patterns, xg_known **out);
+
 typedef struct xg_select_options {
     const char *strategy; /* "layer", "greedy", "path", "ilp" */
     const char
-        *patterns; /* path of the pattern file for "path", "ilp"; NULL: the shipped library */
-    xg_buf *lp;    /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
+        *patterns;   /* path of the pattern file for "path", "ilp"; NULL: the shipped library */
+    xg_known *known; /* shared with other choices (then `patterns` is that of all), or NULL */
+    xg_buf *lp;      /* not NULL: gets the 0-1 program of "ilp" in CPLEX LP form */
     /* For "ilp", not NULL: only candidates (single nodes too) for which it is true are considered.
      * Answers questions such as "what if these nodes were one group"; when no cover is left, the
      * selection is not `solved`. */

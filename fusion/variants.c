@@ -3,7 +3,7 @@
  * budgets.
  */
 #include "fusion/ilp.h"
-#include "fusion/patterns.h"
+#include "fusion/known.h"
 
 #include <string.h>
 
@@ -44,17 +44,16 @@ static void add_matches(xg_ilp *s, const xg_candidates *found, bool siblings) {
 
 /* Every node alone, and what the pattern library matches: siblings behind their branches. */
 xg_status xg_ilp_find_candidates(xg_ilp *s) {
-    const xg_patterns *library;
-    xg_candidates found = {0};
+    const xg_candidates *found;
     bool *accel = xg_newn(s->a, bool, s->g->node.n + 1);
     for (uint32_t i = 0; i < s->g->node.n; i++) {
         accel[i] = !s->c->refused[i];
         add_candidate(s, &i, 1, "single");
     }
-    xg_status st = xg_patterns_load(s->a, s->c->patterns, &library);
-    if (st == XG_OK) st = xg_match(s->a, s->g, accel, library, &found, NULL);
-    if (st == XG_OK) add_matches(s, &found, false);
-    if (st == XG_OK) add_matches(s, &found, true);
+    xg_status st = s->c->known ? XG_OK : xg_known_new(s->a, s->c->patterns, &s->c->known);
+    if (st == XG_OK) st = xg_known_match(s->c->known, s->g, accel, &found);
+    if (st == XG_OK) add_matches(s, found, false);
+    if (st == XG_OK) add_matches(s, found, true);
     return st;
 }
 
@@ -152,29 +151,29 @@ static void note_inputs(xg_cand *c, const xg_parts *p) {
     for (uint32_t k = 0; k < p->nin; k++) c->in[k] = p->in[k].tensor;
 }
 
-static void weigh(void *arg, const xg_strategy *tried) {
+static void weigh(void *arg, const xg_strategy *st, const xg_parts *p) {
     maker *k = arg;
-    xg_parts p;
-    xg_strategy plain = *tried;
-    const xg_strategy *st = &plain;
-    plain.keep &= !k->s->c->nothing_kept;
-    const xg_group *g = &k->s->cand.v[k->cand].group;
+    xg_parts without;
+    xg_strategy plain = *st;
     if (st->batched && k->s->c->image_by_image) return;
-    xg_estimate_parts(k->s->g, k->s->m, g, st, &p);
-    if (!p.valid) return;
+    if (st->keep && k->s->c->nothing_kept) {
+        plain.keep = false, st = &plain, p = &without;
+        xg_estimate_parts(k->s->g, k->s->m, &k->s->cand.v[k->cand].group, st, &without);
+    }
+    if (!p->valid) return;
     if (!k->ready) {
-        note_inputs(&k->s->cand.v[k->cand], &p);
-        list_masks(k, &p);
-        list_outs(k, &p);
+        note_inputs(&k->s->cand.v[k->cand], p);
+        list_masks(k, p);
+        list_outs(k, p);
         k->ready = true;
     }
     for (uint32_t m = 0; m < k->nmask; m++)
         for (uint32_t o = 0; o < k->nout; o++) {
             xg_estimate e;
-            xg_estimate_sum(k->s->m, &p, k->masks[m], k->chip_out[o], k->to_ddr[o],
-                            k->s->m->tile.fm_depth, &e);
-            bool folded_on_chip = p.folded != XG_NONE && (k->masks[m] >> p.folded & 1);
             if (st->batched && (k->masks[m] || k->chip_out[o])) continue;
+            xg_estimate_sum(k->s->m, p, k->masks[m], k->chip_out[o], k->to_ddr[o],
+                            k->s->m->tile.fm_depth, &e);
+            bool folded_on_chip = p->folded != XG_NONE && (k->masks[m] >> p->folded & 1);
             if (st->batched) e.fm_words = k->s->m->tile.fm_depth; /* nothing stays meanwhile */
             if (e.fits && !folded_on_chip) keep_best(k, m, o, st, &e);
         }
@@ -225,19 +224,21 @@ static void copy_variants(xg_ilp *s, uint32_t i, uint32_t as, const uint32_t *fi
     }
 }
 
-static void make_variants(xg_ilp *s, maker *k, uint32_t i) {
+static void make_variants(xg_ilp *s, maker *k, uint32_t i, const char *signature) {
     memset(k->have, 0, sizeof k->have);
     k->s = s;
     k->cand = i;
     k->nmask = k->nout = 0;
     k->ready = false;
-    xg_each_strategy(s->g, s->m, &s->cand.v[i].group, weigh, k);
+    xg_known_each(s->c->known, s->g, s->m, &s->cand.v[i].group, signature, weigh, k);
     if (k->ready) push_best(k);
 }
 
-static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key) {
+/* The group's own, of *own bytes, and the freedoms of its border. */
+static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key, size_t *own) {
     key->n = 0;
     xg_group_signature(s->g, g, key);
+    *own = key->n;
     for (uint32_t k = 0; k < g->nnode; k++) {
         const xg_node *n = xg_nodep(s->g, g->node[k]);
         for (uint32_t j = 0; j < n->nin; j++)
@@ -265,11 +266,12 @@ void xg_ilp_find_variants(xg_ilp *s) {
         xg_tile_kind kind = xg_node_tile_kind(s->g, xg_nodep(s->g, g->node[0]));
         first[i] = s->cand.v[i].first_var = s->var.n;
         if (g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW) {
-            const char *sign = signature(s, g, &key);
+            size_t own;
+            const char *sign = signature(s, g, &key, &own);
             uint32_t as = xg_map_get(&known, sign);
             if (as == XG_NONE) {
                 xg_map_set(&known, sign, i);
-                make_variants(s, k, i);
+                make_variants(s, k, i, xg_strndup(s->a, sign, own));
             } else
                 copy_variants(s, i, as, first);
         }

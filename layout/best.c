@@ -1,6 +1,5 @@
 /* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
  * plan faster. */
-#include "fusion/patterns.h"
 #include "layout/clock.h"
 
 #include <string.h>
@@ -332,9 +331,10 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
     /* A faulty pattern file is an error, not a reason for a simpler strategy. */
-    const xg_patterns *library;
-    xg_status readable = xg_patterns_load(a, o->patterns, &library);
+    xg_select_options shared = *o;
+    xg_status readable = xg_known_new(a, o->patterns, &shared.known);
     if (readable != XG_OK) return readable;
+    o = &shared;
     attempt t[ATTEMPTS] = {0}, tail[2] = {0}, *fastest = NULL;
     xg_buf note = {.arena = a};
     xg_solver *solver;

@@ -3,19 +3,23 @@
 #include <assert.h>
 #include <string.h>
 
-xg_attr *xg_attr_of(const xg_node *n, xg_attr_id id) {
-    const xg_op_desc *d = &xg_ops[n->op];
+/* Those of a window and a convolution's group have their own numbers' places in all operators, and
+ * are asked for by the million. XG_NONE: the operator has no such attribute. */
+static uint32_t place_of(const xg_op_desc *d, xg_attr_id id) {
+    if (id < d->nattr && d->attr[id] == id) return id;
     for (uint32_t i = 0; i < d->nattr; i++)
-        if (d->attr[i] == id) return &n->attr[i];
-    assert(!"the operator has no such attribute");
-    return NULL;
+        if (d->attr[i] == id) return i;
+    return XG_NONE;
+}
+
+xg_attr *xg_attr_of(const xg_node *n, xg_attr_id id) {
+    uint32_t i = place_of(&xg_ops[n->op], id);
+    assert(i != XG_NONE);
+    return i == XG_NONE ? NULL : &n->attr[i];
 }
 
 bool xg_has_attr(const xg_node *n, xg_attr_id id) {
-    const xg_op_desc *d = &xg_ops[n->op];
-    for (uint32_t i = 0; i < d->nattr; i++)
-        if (d->attr[i] == id) return true;
-    return false;
+    return place_of(&xg_ops[n->op], id) != XG_NONE;
 }
 
 int64_t xg_ai(const xg_node *n, xg_attr_id id) {
