@@ -304,8 +304,8 @@ static uint32_t memory_root(const xg_plan *p, uint32_t t) {
 }
 
 static void transfer(xg_depend *d, uint32_t i, const xg_task *t) {
-    const xg_place seen =
-                       xg_seen_place(d->p, t->tensor, d->p->sel->group.v[t->group].strategy.flat),
+    const xg_place seen = xg_seen_place(d->p, t->tensor, &t->s,
+                                        d->p->sel->group.v[t->group].strategy.flat),
                    *pl = &seen;
     xg_push(d->tmp, &d->transfers, i);
     need(d, d->await, i);

@@ -172,7 +172,7 @@ static void folded_load(emitter *e, const xg_task *t) {
 static void load_task(emitter *e, const xg_task *t) {
     xg_buffer b = *buffer(e, t->out);
     b.s.c0 -= t->i0, b.s.h0 -= t->i1, b.s.w0 -= t->acc_in;
-    const xg_place pl = xg_seen_place(e->p, t->tensor, e->flat);
+    const xg_place pl = xg_seen_place(e->p, t->tensor, &t->s, e->flat);
     transfer(e, true, &pl, &b, &t->s);
 }
 
@@ -546,7 +546,7 @@ static xg_place chip_place(const emitter *e, const xg_buffer *b, const xg_slice 
 }
 
 static xg_place ddr_place(const emitter *e, uint32_t tensor, const xg_slice *s) {
-    xg_place pl = xg_seen_place(e->p, tensor, e->flat);
+    xg_place pl = xg_seen_place(e->p, tensor, s, e->flat);
     pl.addr = (uint32_t)xg_place_address(&pl, s);
     return pl;
 }
@@ -587,7 +587,7 @@ static void map_task(emitter *e, const xg_task *t, uint32_t first) {
 
 static void save_task(emitter *e, const xg_task *t) {
     const xg_buffer *b = buffer(e, t->in);
-    const xg_place pl = xg_seen_place(e->p, t->tensor, e->flat);
+    const xg_place pl = xg_seen_place(e->p, t->tensor, &t->s, e->flat);
     if (b->tensor == t->tensor) {
         transfer(e, false, &pl, b, &t->s);
         return;

@@ -309,11 +309,27 @@ bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k) {
     return !xg_lies_inside(p, concat, k);
 }
 
-xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, bool flat) {
+xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, const xg_slice *s, bool flat) {
+    const xg_graph *g = flat ? p->flat : p->graph;
     xg_place pl = p->place[tensor].place;
     int64_t d[4];
-    xg_dims4(xg_tensorp(p->flat, tensor), d);
+    xg_dims4(xg_tensorp(g, tensor), d);
     if (flat) pl.row_step = (uint32_t)d[2] * pl.pix_step;
+    if (!p->place[tensor].apart) return pl;
+    const xg_node *n = xg_nodep(g, xg_tensorp(g, tensor)->producer);
+    uint32_t before = 0;
+    for (uint32_t k = 0; k < n->nin; k++) {
+        xg_slice whole = xg_slice_whole(xg_in(g, n, k), s->n);
+        xg_slice at = xg_concat_slice(g, n, k, whole);
+        if (s->h0 < at.h1 && s->w0 < at.w1 && s->c0 < at.c1) {
+            pl.pix_step = whole.c1;
+            pl.row_step = whole.w1 * whole.c1;
+            pl.addr += before - at.h0 * pl.row_step - at.w0 * pl.pix_step - at.c0;
+            break;
+        }
+        xg_dims4(xg_in(p->graph, n, k), d);
+        before += (uint32_t)(d[1] * d[2] * d[3]);
+    }
     return pl;
 }
 

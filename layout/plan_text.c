@@ -35,6 +35,7 @@ static void print_places(const xg_plan *p, xg_buf *out) {
         xg_putf(out, " region=%u addr=%u row=%u pix=%u image=%u", r->place.region, r->place.addr,
                 r->place.row_step, r->place.pix_step, r->place.image_step);
         if (r->root != t) put_tensor(p, "in", r->root, out);
+        if (r->apart) xg_puts(out, " apart=1");
         xg_puts(out, "\n");
     }
 }
@@ -183,18 +184,23 @@ static xg_status parse_word(parser *ps, const xg_item *it, const char *const *na
 }
 
 static xg_status parse_place(parser *ps) {
-    uint32_t t, region = 0, in;
+    uint32_t t, region = 0, in, apart = 0;
     xg_place pl = {0};
     xg_status st = get_name(ps, "tensor", &ps->tensors, true, &t);
     const char *const keys[] = {"region", "addr", "row", "pix", "image"};
     uint32_t *const to[] = {&region, &pl.addr, &pl.row_step, &pl.pix_step, &pl.image_step};
     if (st == XG_OK) st = get_all(ps, keys, to, XG_COUNT(keys));
     if (st == XG_OK) st = get_name(ps, "in", &ps->tensors, false, &in);
+    if (st == XG_OK && xg_line_key(&ps->r.line, "apart")) st = get_u32(ps, "apart", &apart);
     if (st != XG_OK) return st;
+    uint32_t made = xg_tensorp(ps->p->graph, t)->producer;
+    if (apart && (made == XG_NONE || xg_nodep(ps->p->graph, made)->op != XG_OP_Concat))
+        return xg_reader_error(&ps->r, NULL, "no concat makes the tensor that lies apart");
     if (region >= XG_REGIONS)
         return xg_reader_error(&ps->r, NULL, "region %u does not exist", region);
     pl.region = (uint8_t)region;
-    ps->p->place[t] = (xg_place_row){.placed = true, .place = pl, .root = in == XG_NONE ? t : in};
+    ps->p->place[t] =
+        (xg_place_row){.placed = true, .apart = apart, .place = pl, .root = in == XG_NONE ? t : in};
     return XG_OK;
 }
 

@@ -150,8 +150,10 @@ struct xg_plan {
 static inline const xg_graph *xg_plan_graph(const xg_plan *p, const xg_group *g) {
     return xg_seen_by(p->graph, p->flat, &g->strategy);
 }
-/* place.c: a tensor's place in DDR as a group sees it: a flat one, in the rows of its view. */
-xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, bool flat);
+/* place.c: where a tensor's slice lies in DDR as a group sees it: a flat one, in the rows of its
+ * view. Of a concat's result that is read apart, the slice is of a copied operand, and that is a
+ * map by itself. */
+xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, const xg_slice *s, bool flat);
 
 /* place.c: fills place, region sizes; constants that are read as tensors become pieces. */
 XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);

@@ -26,7 +26,7 @@ typedef struct xg_divergence {
     const char *node, *onnx;          /* XGraph node, ONNX nodes or NULL */
     const char *where;                /* "on chip", "in DDR", "on the host" */
     uint32_t step, segment, core;
-    bool has_map; /* the fields up to c1 are set */
+    bool has_map;  /* the fields up to c1 are set */
     uint32_t flat; /* not 0: h0 .. w1 count in rows of so many pixels (xg_map_row) */
     uint32_t group, tile, h0, h1, w0, w1, c0, c1;
     uint32_t n, h, w, c;   /* first wrong element */

@@ -90,6 +90,21 @@ static uint32_t moves(const xg_plan *p, uint32_t tensor, xg_task_kind kind) {
     return n;
 }
 
+/* The plan as read back from its text form. */
+static void check_text(xg_test *t, const xg_machine *m, const sample *x, const xg_plan *p) {
+    xg_plan *again;
+    xg_program *prog;
+    xg_buf text = {.arena = t->a};
+    xg_check_result r = {0};
+    static const char *const fill = "random";
+    xg_check_options o = {.fill = &fill, .nfill = 1};
+    xg_plan_print(p, &text);
+    assert_ok(t->c, xg_plan_parse(t->a, x->g, m, "plan", text.p, text.n, &again));
+    assert_ok(t->c, xg_lower(t->a, again, &prog));
+    assert_ok(t->c, xg_check(t->a, m, x->g, prog, &o, &r));
+    assert_true(r.equal && again->place[x->mixed].apart);
+}
+
 static void check_layer(xg_test *t, const xg_machine *m, const sample *x) {
     xg_selection s;
     xg_plan *p;
@@ -97,6 +112,7 @@ static void check_layer(xg_test *t, const xg_machine *m, const sample *x) {
     const bool *apart = xg_concats_apart(&s, m, t->a);
     (void)check_program(t, x->g, m, &s);
     assert_ok(t->c, xg_plan_make(t->a, &s, m, &p));
+    check_text(t, m, x, p);
     for (uint32_t i = 0; i < XG_COUNT(x->apart); i++) {
         assert_true(apart[x->apart[i]]);
         assert_false(p->place[x->apart[i]].placed);
