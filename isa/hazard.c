@@ -181,6 +181,10 @@ static void touch_page(const access *x, uint64_t index) {
         p->common->read[x->slot] = x->seq;
 }
 
+static uint64_t low_bits(uint64_t n) {
+    return n < WORD ? (UINT64_C(1) << n) - 1 : UINT64_MAX;
+}
+
 /* Units [unit, end): gathered until another word is reached. */
 static void run(access *x, uint64_t unit, uint64_t end) {
     while (unit < end) {
@@ -193,9 +197,26 @@ static void run(access *x, uint64_t unit, uint64_t end) {
             unit += PAGE;
             continue;
         }
-        uint64_t below = end < stop ? (UINT64_C(1) << (end - at * WORD)) - 1 : UINT64_MAX;
-        x->units |= below & ~((UINT64_C(1) << from) - 1);
+        x->units |= low_bits(end - at * WORD) & ~low_bits(from);
         unit = stop;
+    }
+}
+
+/* `rows` runs of `count` units, `step` (less than a word, not less than count) apart: word by word.
+ */
+static void strided_runs(access *x, uint64_t unit, uint32_t count, uint32_t rows, uint32_t step) {
+    uint64_t pattern = 0;
+    for (uint32_t k = 0; k < WORD; k += step) pattern |= low_bits(count) << k;
+    while (rows) {
+        uint64_t at = unit / WORD, from = unit % WORD;
+        uint32_t n = (uint32_t)xg_min(xg_ceil_div((int64_t)(WORD - from), step), rows);
+        uint64_t end = from + (uint64_t)(n - 1) * step + count; /* may lie in the next word */
+        if (at != x->word) touch_gathered(x);
+        x->word = at;
+        x->units |= (pattern & low_bits((uint64_t)n * step)) << from;
+        if (end > WORD) run(x, (at + 1) * WORD, at * WORD + end);
+        unit += (uint64_t)n * step;
+        rows -= n;
     }
 }
 
@@ -218,7 +239,9 @@ void xg_hazards_touch(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t
                  .seq = seq,
                  .fn = fn,
                  .arg = arg};
-    for (uint32_t r = 0; r < x->rows; r++) {
+    bool strided = x->step == 1 && x->count <= x->row_step && x->row_step < WORD;
+    if (strided) strided_runs(&to, base + x->addr, x->count, x->rows, x->row_step);
+    for (uint32_t r = 0; !strided && r < x->rows; r++) {
         uint64_t unit = base + x->addr + (uint64_t)r * x->row_step;
         if (x->step == 1) {
             run(&to, unit, unit + x->count);

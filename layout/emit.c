@@ -29,6 +29,10 @@ typedef struct emitter {
     limits_of limits[XG_T_COUNT];
     bool narrow; /* an operand did not fit: plan->lack */
     bool flat;   /* the task's group is: g is the graph that it sees */
+    /* Costs only: instructions are not kept, but summed up, each so many times. */
+    xg_task_cost *sum;
+    xg_regs *regs;
+    uint32_t times;
 } emitter;
 
 static void set_limits(emitter *e) {
@@ -54,9 +58,28 @@ static void check_fields(emitter *e, const xg_inst *in) {
     }
 }
 
+static void add_cost(emitter *e, const xg_inst *in) {
+    const xg_family *f = e->m->family;
+    xg_task_cost *sum = e->sum;
+    xg_cost c;
+    xg_regs_track(f, e->regs, in);
+    f->cost(e->m, e->regs, in, &c);
+    sum->engine = f->inst[in->op].engine;
+    uint64_t ddr = xg_time_ddr_x65536(e->m, c.ddr_bytes, c.ddr_bursts);
+    uint64_t shared = c.ddr_bytes ? c.ddr_setup + (ddr * e->m->cores >> 16) : 0;
+    sum->ninst += e->times;
+    sum->alone += e->times * c.cycles;
+    sum->setup += c.ddr_bytes ? e->times * c.ddr_setup : 0;
+    sum->ddr_x65536 += e->times * ddr;
+    sum->cycles += e->times * (shared > c.cycles ? shared : c.cycles);
+}
+
 static void put(emitter *e, xg_inst in) {
     check_fields(e, &in);
-    xg_push(e->arena, &e->inst, in);
+    if (!e->sum)
+        xg_push(e->arena, &e->inst, in);
+    else if (e->times)
+        add_cost(e, &in);
 }
 
 /* An INIT only when it changes something. */
@@ -82,8 +105,8 @@ static uint32_t field_max(const emitter *e, uint8_t op, int operand) {
 /* ---- transfers
  * ---------------------------------------------------------------------------------------- */
 
-static void put_transfer(emitter *e, bool load, const xg_place *pl, const xg_buffer *b,
-                         const xg_slice *s) {
+static xg_inst transfer_of(const emitter *e, bool load, const xg_place *pl, const xg_buffer *b,
+                           const xg_slice *s) {
     uint32_t rows = s->h1 - s->h0, cols = s->w1 - s->w0, ch = s->c1 - s->c0;
     int ddr_row = load ? XG_F(LOAD, ddr_row) : XG_F(SAVE, ddr_row);
     int ddr_pix = load ? XG_F(LOAD, ddr_pix) : XG_F(SAVE, ddr_pix);
@@ -112,7 +135,7 @@ static void put_transfer(emitter *e, bool load, const xg_place *pl, const xg_buf
     BOTH(lane, (s->c0 - b->s.c0) % e->m->tile.icp);
 #undef BOTH
     if (load) SET(in, LOAD, fold, 1), SET(in, LOAD, fold_s, 1);
-    put(e, in);
+    return in;
 }
 
 /* Splits a slice where it is larger than the fields of one instruction. */
@@ -136,7 +159,7 @@ static void transfer(emitter *e, bool load, const xg_place *pl, const xg_buffer 
                                  (uint32_t)xg_min((int64_t)w + cols, s->w1),
                                  c,
                                  (uint32_t)xg_min((int64_t)c + ch, s->c1)};
-                put_transfer(e, load, pl, b, &part);
+                put(e, transfer_of(e, load, pl, b, &part));
             }
 }
 
@@ -150,21 +173,18 @@ static void folded_load(emitter *e, const xg_task *t) {
     xg_dims4(xg_tensorp(e->g, t->tensor), d);
     xg_slice from = {t->s.n,         t->s.h0, t->s.h1,       (uint32_t)xg_max(start, 0),
                      (uint32_t)d[2], 0,       (uint32_t)d[3]};
-    bool narrow = e->narrow;
     const xg_place pl = e->p->place[t->tensor].place; /* never flat */
-    put_transfer(e, true, &pl, b, &t->s);
-    e->narrow = narrow; /* judged below */
-    xg_inst *in = &e->inst.v[e->inst.n - 1];
-    SET(*in, LOAD, ddr, xg_place_address(&pl, &from));
-    SET(*in, LOAD, ch, d[3]);
-    SET(*in, LOAD, ddr_pix, pl.pix_step);
-    SET(*in, LOAD, ddr_row, pl.row_step);
-    SET(*in, LOAD, fold, w.kw);
-    SET(*in, LOAD, fold_s, w.sw);
-    SET(*in, LOAD, fold_pad, xg_max(-start, 0));
-    SET(*in, LOAD, fold_in, d[2] - from.w0);
-    SET(*in, LOAD, fill, xg_tensorp(e->g, t->tensor)->quant->zp[0]);
-    check_fields(e, in);
+    xg_inst in = transfer_of(e, true, &pl, b, &t->s);
+    SET(in, LOAD, ddr, xg_place_address(&pl, &from));
+    SET(in, LOAD, ch, d[3]);
+    SET(in, LOAD, ddr_pix, pl.pix_step);
+    SET(in, LOAD, ddr_row, pl.row_step);
+    SET(in, LOAD, fold, w.kw);
+    SET(in, LOAD, fold_s, w.sw);
+    SET(in, LOAD, fold_pad, xg_max(-start, 0));
+    SET(in, LOAD, fold_in, d[2] - from.w0);
+    SET(in, LOAD, fill, xg_tensorp(e->g, t->tensor)->quant->zp[0]);
+    put(e, in);
 }
 
 /* The buffer in the coordinates of what is loaded. Its begin may come out below zero, where that
@@ -305,9 +325,27 @@ static void conv_rows(emitter *e, const xg_task *t, uint32_t h, uint32_t rows, u
     put(e, in);
 }
 
+/* Rows from h on, `row_groups` times: what costs the same is looked at once; of the others only the
+ * last, whose operands are largest. */
+static void sum_conv_rows(emitter *e, const xg_task *t, uint32_t h, uint32_t rows,
+                          uint32_t row_groups, uint32_t groups) {
+    if (!row_groups) return;
+    e->times = row_groups * groups;
+    conv_rows(e, t, h, rows, 0);
+    e->times = 0;
+    if (row_groups * groups > 1) conv_rows(e, t, h + (row_groups - 1) * rows, rows, groups - 1);
+    e->times = 1;
+}
+
 static xg_status emit_conv(emitter *e, const xg_task *t) {
     xg_status st = conv_init(e, t, XG_T_CONVINIT);
     uint32_t groups = (uint32_t)xg_ceil_div(t->s.c1 - t->s.c0, e->m->tile.ocp), pp = e->m->tile.pp;
+    if (e->sum) {
+        uint32_t rows = t->s.h1 - t->s.h0, whole = rows / pp;
+        sum_conv_rows(e, t, t->s.h0, pp, whole, groups);
+        sum_conv_rows(e, t, t->s.h0 + whole * pp, rows % pp, rows % pp > 0, groups);
+        return st;
+    }
     for (uint32_t h = t->s.h0; h < t->s.h1 && st == XG_OK; h += pp)
         for (uint32_t gi = 0; gi < groups; gi++)
             conv_rows(e, t, h, (uint32_t)xg_min(pp, t->s.h1 - h), gi);
@@ -686,39 +724,21 @@ static xg_status emit_task(emitter *e, const xg_task *t) {
     return XG_OK;
 }
 
-/* What the emitted instructions cost. */
-static xg_task_cost cost_of(const emitter *e, xg_regs *regs, const xg_task *t) {
-    const xg_family *f = e->m->family;
-    xg_task_cost sum = {.ninst = e->inst.n ? e->inst.n : 1,
-                        .await = t->kind == XG_TASK_AWAIT ? t->i0 : 0,
-                        .signal = t->kind == XG_TASK_SIGNAL};
-    for (uint32_t i = 0; i < e->inst.n; i++) {
-        xg_cost c;
-        xg_regs_track(f, regs, &e->inst.v[i]);
-        f->cost(e->m, regs, &e->inst.v[i], &c);
-        sum.engine = f->inst[e->inst.v[i].op].engine;
-        uint64_t ddr = xg_time_ddr_x65536(e->m, c.ddr_bytes, c.ddr_bursts);
-        sum.alone += c.cycles;
-        sum.setup += c.ddr_bytes ? c.ddr_setup : 0;
-        sum.ddr_x65536 += ddr;
-        uint64_t shared = c.ddr_bytes ? c.ddr_setup + (ddr * e->m->cores >> 16) : 0;
-        sum.cycles += shared > c.cycles ? shared : c.cycles;
-    }
-    return sum;
-}
-
 xg_status xg_task_costs(const xg_plan *p, const xg_core_plan *core, uint32_t first, xg_arena *a,
                         xg_task_cost *cost) {
     emitter *e = xg_new(a, emitter);
-    xg_regs *regs = xg_new(a, xg_regs);
-    *e = (emitter){.p = p, .g = p->graph, .m = p->machine, .arena = a, .core = core};
+    *e = (emitter){.p = p, .g = p->graph, .m = p->machine, .arena = a, .core = core, .times = 1};
+    e->regs = xg_new(a, xg_regs);
     set_limits(e);
     for (uint32_t i = first; i < core->task.n; i++) {
-        xg_status st = emit_task(e, &core->task.v[i]);
+        const xg_task *t = &core->task.v[i];
+        e->sum = &cost[i - first];
+        *e->sum = (xg_task_cost){.await = t->kind == XG_TASK_AWAIT ? t->i0 : 0,
+                                 .signal = t->kind == XG_TASK_SIGNAL};
+        xg_status st = emit_task(e, t);
         if (e->narrow) return XG_LIMIT;
         if (st != XG_OK) return st;
-        cost[i - first] = cost_of(e, regs, &core->task.v[i]);
-        e->inst.n = 0;
+        if (!e->sum->ninst) e->sum->ninst = 1;
     }
     return XG_OK;
 }
