@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, PIECE_LISTS = 8191 };
 
 typedef struct life {
     uint32_t tensor, first, last; /* groups */
@@ -282,19 +282,36 @@ static void place_constants(place_ctx *c) {
     }
 }
 
+static uint32_t *list_of(const xg_plan *p, const xg_piece *c) {
+    uint32_t h = c->node * 31 + c->kind;
+    h = (h * 31 + c->c0 / 4) * 31 + c->i0 / 4;
+    return &p->piece_list[h % PIECE_LISTS];
+}
+
 uint32_t xg_add_piece(xg_plan *p, const xg_piece *want) {
-    for (uint32_t i = p->piece.n; i-- > 0;) {
-        const xg_piece *o = &p->piece.v[i];
+    if (!p->piece_list) p->piece_list = xg_newn(p->arena, uint32_t, PIECE_LISTS);
+    uint32_t *last = list_of(p, want);
+    for (uint32_t i = *last; i; i = p->piece.v[i - 1].before) {
+        const xg_piece *o = &p->piece.v[i - 1];
         if (o->kind == want->kind && o->node == want->node && o->c0 == want->c0 &&
             o->c1 == want->c1 && o->i0 == want->i0 && o->i1 == want->i1 && o->fold == want->fold)
-            return i;
-        if (p->piece.n - i > 4096) break; /* far back: pack it again rather than search for long */
+            return i - 1;
     }
     xg_piece made = *want;
     made.addr = (uint32_t)p->region_bytes[XG_REG_CONST];
+    made.before = *last;
     p->region_bytes[XG_REG_CONST] += align_up(made.bytes);
     xg_push(p->arena, &p->piece, made);
+    *last = p->piece.n;
     return p->piece.n - 1;
+}
+
+void xg_drop_pieces(xg_plan *p, uint32_t n, uint64_t bytes) {
+    while (p->piece.n > n) {
+        const xg_piece *c = &p->piece.v[--p->piece.n];
+        *list_of(p, c) = c->before;
+    }
+    p->region_bytes[XG_REG_CONST] = bytes;
 }
 
 bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k) {

@@ -112,8 +112,7 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
             if (b->staying[t] != XG_NONE && b->staying[t] >= b->core->buffer.n)
                 b->staying[t] = XG_NONE;
     }
-    mk->p->piece.n = pieces;
-    mk->p->region_bytes[XG_REG_CONST] = const_bytes;
+    xg_drop_pieces(mk->p, pieces, const_bytes);
 }
 
 /* Tasks and buffers of a group that is being built, on one core. */

@@ -85,6 +85,7 @@ typedef struct xg_piece {
     uint32_t i0, i1; /* CONV_W: input channels of the chunk */
     uint32_t fold;   /* CONV_W: 1: [kh][1][kw * C] instead of [kh][kw][C] */
     uint32_t addr, bytes;
+    uint32_t before; /* place.c: the piece before it in its list of pieces to search; 1-based */
 } xg_piece;
 
 /* alloc.c: what a buffer takes up, from task to task and, as wished, from stage to stage. */
@@ -141,6 +142,7 @@ struct xg_plan {
     xg_place_row *place; /* [tensors] */
     uint64_t region_bytes[XG_REGIONS];
     XG_VEC(xg_piece) piece;
+    uint32_t *piece_list; /* place.c: last piece of each list, 1-based; while the plan is made */
     XG_VEC(xg_seg_plan) segment;
     XG_VEC(xg_plan_step) step;
     xg_lack *lack; /* of the last LIMIT of xg_alloc_buffers() or xg_task_costs() */
@@ -165,6 +167,8 @@ bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k);
 /* The place of a slice's first element. */
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);
 uint32_t xg_add_piece(xg_plan *p, const xg_piece *want);
+/* All pieces from number n on go; the constants are `bytes` again. */
+void xg_drop_pieces(xg_plan *p, uint32_t n, uint64_t bytes);
 /* tasks.c: tasks and buffers (without addresses) of one group on one core. */
 typedef struct xg_task_builder {
     xg_plan *plan;
