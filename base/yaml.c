@@ -70,15 +70,25 @@ static xg_status scan_error(scan *s, const char *text) {
     return error_at(s->y, XG_INPUT, m->line + 1, m->column + 1, text);
 }
 
+/* "PATH.KEY", or the key alone at the top. Thousands are made, hence without printf. */
+static const char *path_of(xg_arena *a, const char *path, const char *key) {
+    size_t n = strlen(path), k = strlen(key);
+    if (!n) return key;
+    char *p = xg_alloc(a, n + k + 2);
+    memcpy(p, path, n);
+    p[n] = '.';
+    memcpy(p + n + 1, key, k);
+    return p;
+}
+
 /* The path of the value that starts now, and its entry in the index. */
 static xg_status scan_value(scan *s, const char *text, const char **path) {
     xg_yaml *y = s->y;
     *path = "";
     if (s->depth) {
         level *l = &s->stack[s->depth - 1];
-        *path = !l->mapping ? xg_strf(y->arena, "%s[%u]", l->path, l->n++)
-                : *l->path  ? xg_strf(y->arena, "%s.%s", l->path, l->key)
-                            : l->key;
+        *path = l->mapping ? path_of(y->arena, l->path, l->key)
+                           : xg_strf(y->arena, "%s[%u]", l->path, l->n++);
         l->key = NULL;
     }
     if (y->entry.n >= ENTRY_MAX) return scan_error(s, "more than 65536 values");
@@ -262,7 +272,7 @@ static xg_status check_list(const xg_yaml *y, const char *path, const xg_yaml_fi
 static xg_status check_map(const xg_yaml *y, const char *path, const xg_yaml_map *m) {
     xg_status st = XG_OK;
     for (const xg_yaml_field *f = m->field; f->key && !st; f++) {
-        const char *p = *path ? xg_strf(y->arena, "%s.%s", path, f->key) : f->key;
+        const char *p = path_of(y->arena, path, f->key);
         const entry *e = find(y, p);
         if (!e) continue;
         if (e->text)

@@ -3,28 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-void xg_dims4(const xg_tensor *t, int64_t d[4]) {
-    d[0] = d[1] = d[2] = d[3] = 1;
-    switch (t->rank) {
-    case 0:
-        break;
-    case 1:
-        d[3] = t->dim[0];
-        break;
-    case 2:
-        d[0] = t->dim[0];
-        d[3] = t->dim[1];
-        break;
-    case 3:
-        d[0] = t->dim[0];
-        d[2] = t->dim[1];
-        d[3] = t->dim[2];
-        break;
-    default:
-        memcpy(d, t->dim, 4 * sizeof *d);
-    }
-}
-
 xg_slice xg_slice_whole(const xg_tensor *t, uint32_t image) {
     int64_t d[4];
     xg_dims4(t, d);

@@ -13,7 +13,13 @@ typedef struct xg_slice {
 } xg_slice;
 
 /* Shape as N, H, W, C: lower ranks get ones ([N,C] -> N,1,1,C; [N,W,C] -> N,1,W,C). */
-void xg_dims4(const xg_tensor *t, int64_t d[4]);
+static inline void xg_dims4(const xg_tensor *t, int64_t d[4]) {
+    const int64_t *x = t->dim;
+    d[0] = t->rank > 1 ? x[0] : 1;
+    d[1] = t->rank > 3 ? x[1] : 1;
+    d[2] = t->rank > 3 ? x[2] : t->rank == 3 ? x[1] : 1;
+    d[3] = t->rank > 3 ? x[3] : t->rank ? x[t->rank - 1] : 1;
+}
 xg_slice xg_slice_whole(const xg_tensor *t, uint32_t image);
 bool xg_slice_equal(const xg_slice *a, const xg_slice *b);
 void xg_slice_unite(xg_slice *a, const xg_slice *b);

@@ -1,5 +1,7 @@
 #include "fusion/known.h"
 
+#include "fusion/choose.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -13,6 +15,12 @@ typedef struct kept {
     xg_part part[]; /* inputs, results */
 } kept;
 
+typedef struct best_known {
+    bool found;
+    xg_strategy strategy;
+    xg_estimate cost;
+} best_known;
+
 struct xg_known {
     xg_arena *a;
     const xg_patterns *library;
@@ -21,11 +29,14 @@ struct xg_known {
     xg_map by_signature;
     XG_VEC(const kept *) first; /* of a signature */
     uint32_t n;
+    xg_map best_by_signature;
+    XG_VEC(best_known) best;
+    xg_buf key;
 };
 
 xg_status xg_known_new(xg_arena *a, const char *patterns, xg_known **out) {
     xg_known *k = *out = xg_new(a, xg_known);
-    k->a = k->by_signature.arena = a;
+    k->a = k->by_signature.arena = k->best_by_signature.arena = k->key.arena = a;
     return xg_patterns_load(a, patterns, &k->library);
 }
 
@@ -98,4 +109,21 @@ void xg_known_each(xg_known *k, const xg_graph *g, const xg_machine *m, const xg
     if (r.full || !r.first) return;
     xg_map_set(&k->by_signature, signature, k->first.n);
     xg_push(k->a, &k->first, r.first);
+}
+
+bool xg_known_best(xg_known *k, const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                   xg_strategy *best, xg_estimate *cost) {
+    k->key.n = 0;
+    xg_group_signature(g, grp, &k->key);
+    uint32_t i = xg_map_get(&k->best_by_signature, k->key.p);
+    if (i == XG_NONE) {
+        best_known b = {0};
+        b.found = xg_best_strategy(g, m, grp, NULL, &b.strategy, &b.cost);
+        i = k->best.n;
+        xg_map_set(&k->best_by_signature, k->key.p, i);
+        xg_push(k->a, &k->best, b);
+    }
+    *best = k->best.v[i].strategy;
+    *cost = k->best.v[i].cost;
+    return k->best.v[i].found;
 }

@@ -17,5 +17,8 @@ XG_MUST_USE xg_status xg_known_match(xg_known *k, const xg_graph *g, const bool 
 void xg_known_each(xg_known *k, const xg_graph *g, const xg_machine *m, const xg_group *grp,
                    const char *signature,
                    void (*fn)(void *arg, const xg_strategy *s, const xg_parts *p), void *arg);
+/* As xg_best_strategy() without surroundings; equal groups are searched once. */
+bool xg_known_best(xg_known *k, const xg_graph *g, const xg_machine *m, const xg_group *grp,
+                   xg_strategy *best, xg_estimate *cost);
 
 #endif

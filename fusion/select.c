@@ -3,6 +3,7 @@
 #include "fusion/select.h"
 
 #include "fusion/choose.h"
+#include "fusion/known.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,11 @@ static xg_strategy least(const xg_chooser *c, const xg_group *g) {
                          .tile_oc = (uint32_t)xg_max(c->m->tile.ocp, c->m->tile.icp)};
 }
 
+static bool best_alone(const xg_chooser *c, const xg_group *g, xg_strategy *s, xg_estimate *e) {
+    return c->known ? xg_known_best(c->known, c->g, c->m, g, s, e)
+                    : xg_best_strategy(c->g, c->m, g, NULL, s, e);
+}
+
 void xg_price_group(xg_chooser *c, xg_group *g) {
     xg_estimate e = {0};
     if (g->where != XG_ON_ACCEL) return;
@@ -39,7 +45,7 @@ void xg_price_group(xg_chooser *c, xg_group *g) {
     bool images = c->m->cores == 1 || d[0] >= c->m->cores;
     g->strategy = (xg_strategy){.split = images ? XG_SPLIT_IMAGE : XG_SPLIT_ROWS};
     if (!needs_tiles(c, g->node[0])) return;
-    if (!xg_best_strategy(c->g, c->m, g, NULL, &g->strategy, &e)) {
+    if (!best_alone(c, g, &g->strategy, &e)) {
         g->strategy = least(c, g);
         xg_estimate_group(c->g, c->m, g, &g->strategy, NULL, &e);
     }
@@ -87,8 +93,7 @@ static xg_group greedy_group(xg_chooser *c, uint32_t node) {
         chain[n++] = next;
         xg_group fused = xg_make_group(c, chain, n, xg_ops_name(c, chain, n));
         xg_estimate e;
-        if (!xg_best_strategy(c->g, c->m, &fused, NULL, &fused.strategy, &e) || e.cycles > apart)
-            break;
+        if (!best_alone(c, &fused, &fused.strategy, &e) || e.cycles > apart) break;
         fused.cost_cycles = apart = e.cycles;
         best = fused;
     }

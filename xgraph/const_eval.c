@@ -38,14 +38,26 @@ static void strides_of(uint32_t rank, const int64_t *dim, int64_t *stride) {
     for (uint32_t i = rank; i-- > 0; s *= dim[i]) stride[i] = s;
 }
 
+static void copy_line(uint8_t *to, const uint8_t *from, size_t size, int64_t n, int64_t step) {
+    if (step == 1)
+        memcpy(to, from, (size_t)n * size);
+    else if (size == 1)
+        for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
+    else
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + (size_t)i * size, from + i * step * (int64_t)size, size);
+}
+
 void xg_strided_copy(void *dst, const void *src, size_t size, uint32_t rank, const int64_t *dim,
                      const int64_t *stride, int64_t base) {
-    int64_t index[XG_RANK_MAX] = {0}, n = 1, at = base;
-    for (uint32_t i = 0; i < rank; i++) n *= dim[i];
+    int64_t index[XG_RANK_MAX] = {0}, lines = 1, at = base;
+    uint32_t outer = rank ? rank - 1 : 0; /* axes around a line */
+    int64_t n = rank ? dim[outer] : 1, step = rank ? stride[outer] : 1;
+    for (uint32_t i = 0; i < outer; i++) lines *= dim[i];
     uint8_t *to = dst;
-    for (int64_t i = 0; i < n; i++, to += size) {
-        memcpy(to, (const uint8_t *)src + (size_t)at * size, size);
-        for (uint32_t k = rank; k-- > 0;) {
+    for (int64_t i = 0; i < lines; i++, to += (size_t)n * size) {
+        copy_line(to, (const uint8_t *)src + at * (int64_t)size, size, n, step);
+        for (uint32_t k = outer; k-- > 0;) {
             at += stride[k];
             if (++index[k] < dim[k]) break;
             at -= stride[k] * dim[k];

@@ -259,11 +259,48 @@ static void test_built_plans(void **state) {
     assert_true(changed > 5);
 }
 
+static const char *selection_text(problem *p, xg_select_options o, xg_known *known) {
+    xg_selection s;
+    xg_buf text = {.arena = p->a};
+    o.known = known;
+    assert_ok(p->t->c, xg_select_with(p->a, p->g, &p->m, &o, &s));
+    xg_selection_print(&s, &text);
+    for (uint32_t t = 0; s.on_chip && t < p->g->tensor.n; t++)
+        xg_puts(&text, s.on_chip[t] ? "c" : "-");
+    return text.p;
+}
+
+/* What choices share changes none of them, whatever was asked before. */
+static void test_shared_estimates(void **state) {
+    static const xg_select_options all[] = {
+        {.strategy = "layer"}, {.strategy = "greedy"}, {.strategy = "path"},
+        {.strategy = "ilp"},   {.strategy = "path"},   {.strategy = "ilp", .nothing_kept = true},
+        {.strategy = "layer"}, {.strategy = "ilp"},    {.strategy = "ilp", .image_by_image = true}};
+    static const char *const machines[] = {"nano", "zu9"};
+    xg_test *t = *state;
+    for (uint64_t seed = 0; seed < 80; seed++) {
+        problem p;
+        xg_machine *m;
+        xg_known *known;
+        assert_ok(t->c, xg_machine_load(t->a, machines[seed & 1], NULL, &m));
+        if (make_problem(&p, t, m, seed)) {
+            assert_ok(t->c, xg_known_new(p.a, NULL, &known));
+            for (size_t i = 0; i < XG_COUNT(all); i++)
+                assert_string_equal(selection_text(&p, all[i], known),
+                                    selection_text(&p, all[i], NULL));
+        }
+        xg_arena_free(p.a);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) first_seed = strtoull(argv[1], NULL, 10);
     if (argc > 2) graphs = strtoull(argv[2], NULL, 10);
-    const struct CMUnitTest tests[] = {
-        TEST(test_equal_to_exhaustive_search), TEST(test_path_is_the_shortest),
-        TEST(test_large_graph_in_pieces), TEST(test_built_plans), TEST(test_mip_edges)};
+    const struct CMUnitTest tests[] = {TEST(test_equal_to_exhaustive_search),
+                                       TEST(test_path_is_the_shortest),
+                                       TEST(test_large_graph_in_pieces),
+                                       TEST(test_built_plans),
+                                       TEST(test_mip_edges),
+                                       TEST(test_shared_estimates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
