@@ -189,7 +189,10 @@ BODY void add_f32(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t
     }
 }
 
-BODY int64_t rescale(int64_t p, const xg_tile_stage *s, const xg_tile_round *r, bool twice) {
+/* up: one stage, half up, as in requantise_up(). */
+BODY int64_t rescale(int64_t p, const xg_tile_stage *s, const xg_tile_round *r, bool twice,
+                     bool up) {
+    if (up) return ((p >> s[0].g) + s[0].gm) >> s[0].gm;
     int64_t v = shifter64(p, s[0].n, s[0].g, s[0].gm, s[0].sm, r[0]);
     return twice ? shifter64(v, s[1].n, s[1].g, s[1].gm, s[1].sm, r[1]) : v;
 }
@@ -200,7 +203,7 @@ BODY void add_int(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t
     const int64_t lo = k.lo - k.zp, hi = k.hi - k.zp;
     for (size_t i = 0; i < n; i++) {
         int64_t sum = (int64_t)(a[i] - k.zp_a) * k.ma + (int64_t)(b[i] - k.zp_b) * k.mb;
-        out[i] = saturate64(rescale(sum * k.mo, k.o, k.round, false), lo, hi, k.zp);
+        out[i] = saturate64(rescale(sum * k.mo, k.o, k.round, false, false), lo, hi, k.zp);
     }
 }
 
@@ -218,13 +221,13 @@ BODY void add_narrow(const xg_tile_pairs *e, const int8_t *restrict a, const int
 }
 
 BODY void add_tflite(const xg_tile_pairs *e, const int8_t *restrict a, const int8_t *restrict b,
-                     size_t n, uint8_t *restrict out, bool twice) {
+                     size_t n, uint8_t *restrict out, bool twice, bool up) {
     const xg_tile_pairs k = *e;
     const int64_t lo = k.lo - k.zp, hi = k.hi - k.zp;
     for (size_t i = 0; i < n; i++) {
-        int64_t x = rescale((int64_t)((a[i] - k.zp_a) * (1 << 20)) * k.ma, k.a, k.round, twice);
-        int64_t y = rescale((int64_t)((b[i] - k.zp_b) * (1 << 20)) * k.mb, k.b, k.round, twice);
-        int64_t z = rescale((int64_t)(int32_t)(x + y) * k.mo, k.o, k.round, twice);
+        int64_t x = rescale((int64_t)((a[i] - k.zp_a) * (1 << 20)) * k.ma, k.a, k.round, twice, up);
+        int64_t y = rescale((int64_t)((b[i] - k.zp_b) * (1 << 20)) * k.mb, k.b, k.round, twice, up);
+        int64_t z = rescale((int64_t)(int32_t)(x + y) * k.mo, k.o, k.round, twice, up);
         out[i] = saturate64(z, lo, hi, k.zp);
     }
 }
@@ -242,9 +245,11 @@ BODY void add_body(const xg_tile_pairs *e, const int8_t *a, const int8_t *b, siz
         break;
     case XG_ADD_TFLITE:
         if (e->twice)
-            add_tflite(e, a, b, n, out, true);
+            add_tflite(e, a, b, n, out, true, false);
+        else if (e->round[0].always)
+            add_tflite(e, a, b, n, out, false, true);
         else
-            add_tflite(e, a, b, n, out, false);
+            add_tflite(e, a, b, n, out, false, false);
         break;
     default:
         if (e->narrow && e->round[0].always)
