@@ -79,6 +79,8 @@ typedef struct xg_tile_rows {
      * rows are ld apart and have room for 16 at a time, and so have the constants. */
     void (*requantise)(const xg_tile_rq *q, const int32_t *acc, uint32_t pixels, size_t ld,
                        uint32_t first, uint32_t n, uint8_t *out, size_t step);
+    /* acc[i] += start[i], n a multiple of 16; false when a sum is outside [lo, hi]. */
+    bool (*start)(const int32_t *start, size_t n, int32_t lo, int32_t hi, int32_t *acc);
     void (*add)(const xg_tile_pairs *e, const int8_t *a, const int8_t *b, size_t n, uint8_t *out);
     /* (a - za)(b - zb) */
     void (*product)(const int8_t *a, int32_t za, const int8_t *b, int32_t zb, size_t n,
@@ -104,6 +106,7 @@ typedef struct xg_tile_fast {
     uint8_t *pad;          /* the input's zero point, as many bytes as a tap has channels */
     const int8_t **line;   /* first pixel of each input row */
     int32_t *acc;          /* [XG_TILE_BATCH][channels rounded up to 16] */
+    int32_t *partial;      /* the same of the sums that CONV goes on from */
     int32_t *start, *bias; /* [channels rounded up to 16] of the dot products; of the instruction */
 } xg_tile_fast;
 void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out);

@@ -82,38 +82,44 @@ static int32_t word_of(const uint8_t *p) {
     return v;
 }
 
-static uint8_t *psum_of(const conv *c, uint32_t i) {
-    const uint32_t cols = c->d->out.cols;
-    return xg_tile_fm(c->s, i / cols, c->d->psum + i % cols * c->d->psum_step);
+/* Copies accumulators or partial sums of n pixels from memory, or to it. */
+static void move_psums(const conv *c, uint32_t i, uint32_t n, int32_t *sums, bool store) {
+    const xg_tile_operands *d = c->d;
+    const size_t bytes = 4 * (size_t)d->oc;
+    uint32_t r = i / d->out.cols, x = i % d->out.cols;
+    for (uint32_t p = 0; p < n; p++, sums += c->dot.lanes) {
+        uint8_t *at = xg_tile_fm(c->s, r, d->psum + x * d->psum_step);
+        if (store)
+            memcpy(at, sums, bytes);
+        else
+            memcpy(sums, at, bytes);
+        if (++x == d->out.cols) r++, x = 0;
+    }
 }
 
-/* Adds bias or partial sums to n pixels; false when one leaves the accumulator. */
+/* Adds bias or partial sums to n pixels; false when one leaves the accumulator. Channels past the
+ * last one, whose sums are of no use, have 0 added. */
 static bool start_values(const conv *c, uint32_t i, uint32_t n) {
-    const uint32_t oc = c->d->oc;
-    int64_t outside = 0;
-    for (uint32_t p = 0; p < n; p++) {
-        int32_t *acc = c->f->acc + (size_t)p * c->dot.lanes, start[XG_TILE_BLOCK];
-        if (c->acc_in)
-            memcpy(start, psum_of(c, i + p), oc * sizeof *start);
-        else
-            memcpy(start, c->f->bias, oc * sizeof *start);
-        for (uint32_t o = 0; o < oc; o++) {
-            const int64_t v = (int64_t)acc[o] + start[o];
-            outside |= (v - c->lo) | (c->hi - v);
-            acc[o] = (int32_t)v;
-        }
+    const xg_tile_rows *rows = c->f->rows;
+    const uint32_t lanes = c->dot.lanes;
+    if (c->acc_in) {
+        if (lanes > c->d->oc) memset(c->f->partial, 0, (size_t)n * lanes * sizeof(int32_t));
+        move_psums(c, i, n, c->f->partial, false);
+        return rows->start(c->f->partial, (size_t)n * lanes, c->lo, c->hi, c->f->acc);
     }
-    return outside >= 0;
+    bool fits = true;
+    for (uint32_t p = 0; p < n; p++)
+        fits &= rows->start(c->f->bias, lanes, c->lo, c->hi, c->f->acc + (size_t)p * lanes);
+    return fits;
 }
 
 static void finish(const conv *c, uint32_t i, uint32_t n) {
     const xg_tile_operands *d = c->d;
-    const int32_t *acc = c->f->acc;
     if (c->acc_out) {
-        for (uint32_t p = 0; p < n; p++)
-            memcpy(psum_of(c, i + p), acc + (size_t)p * c->dot.lanes, 4 * (size_t)d->oc);
+        move_psums(c, i, n, c->f->acc, true);
         return;
     }
+    const int32_t *acc = c->f->acc;
     while (n) { /* what lies in one row at a time */
         const uint32_t r = i / d->out.cols, x = i % d->out.cols;
         const uint32_t run = d->out.cols - x < n ? d->out.cols - x : n;
@@ -139,11 +145,14 @@ static bool constants(conv *c) {
     const int32_t *f = c->d->init->f;
     const xg_rqrec *r = &c->s->machine->rq;
     const uint8_t *rec = c->s->mem[XG_MEM_PARAM] + c->d->p_addr;
+    memset(c->f->bias, 0, c->dot.lanes * sizeof *c->f->bias);
     for (uint32_t o = 0; !c->acc_in && o < c->d->oc; o++)
         c->f->bias[o] = word_of(rec + (size_t)o * (c->chan ? 12 : 4));
     c->proved = !c->acc_in && bounded(c);
-    memset(c->dot.start, 0, c->dot.lanes * sizeof *c->dot.start);
-    if (c->proved) memcpy(c->dot.start, c->f->bias, c->d->oc * sizeof *c->dot.start);
+    if (c->proved)
+        memcpy(c->dot.start, c->f->bias, c->dot.lanes * sizeof *c->dot.start);
+    else
+        memset(c->dot.start, 0, c->dot.lanes * sizeof *c->dot.start);
     if (c->acc_out) return true;
     xg_tile_rq_begin(&c->f->rq, r, f[XG_F(CONVINIT, zp_out)], f[XG_F(CONVINIT, lo)],
                      f[XG_F(CONVINIT, hi)]);

@@ -25,15 +25,15 @@ BODY int32_t float_unit(float v, float lo, float hi, xg_rounding mode) {
     v = v > lo ? v : lo;
     v = v < hi ? v : hi;
     int32_t whole = (int32_t)v;
-    float rest = v - (float)whole, size = rest < 0 ? -rest : rest;
-    int32_t neg = rest<0, over = size> 0.5f, tie = size == 0.5f, away = 0;
+    float rest = v - (float)whole, size = __builtin_fabsf(rest);
+    int32_t neg = -(rest < 0), over = size > 0.5f, tie = size == 0.5f, away = 0;
     if (mode == XG_HALF_EVEN) away = over | (tie & whole);
     if (mode == XG_HALF_AWAY) away = over | tie;
     if (mode == XG_HALF_UP) away = over | (tie & ~neg);
     if (mode == XG_HALF_DOWN) away = over | (tie & neg);
     if (mode == XG_FLOOR) away = neg;
     away &= 1;
-    return neg ? whole - away : whole + away;
+    return whole + ((away ^ neg) - neg);
 }
 
 #define EACH_MODE(mode, call)                                                                      \
@@ -168,6 +168,21 @@ BODY void requantise_body(const xg_tile_rq *q, const int32_t *acc, uint32_t pixe
     } else {
         requantise_run(q, first + c, (run){acc + c, pixels, n - c, 0, step, out + c});
     }
+}
+
+/* ---- accumulators ---------------------------------------------------------------------------- */
+
+/* Sums in 32 bits that wrap show it in the sign that both terms had. */
+BODY bool start_body(const int32_t *restrict start, size_t n, int32_t lo, int32_t hi,
+                     int32_t *restrict acc) {
+    int32_t outside = 0;
+    for (size_t i = 0; i < n; i += 16)
+        for (size_t j = i; j < i + 16; j++) {
+            const int32_t v = (int32_t)((uint32_t)acc[j] + (uint32_t)start[j]);
+            outside |= ((acc[j] ^ v) & (start[j] ^ v)) | -(v < lo) | -(v > hi);
+            acc[j] = v;
+        }
+    return outside >= 0;
 }
 
 /* ---- element-wise unit ----------------------------------------------------------------------- */
@@ -329,6 +344,10 @@ BODY void scaled_body(const xg_tile_place *p, const int32_t *product, size_t n, 
         (const xg_tile_rq *q, const int32_t *acc, uint32_t pixels, size_t ld, uint32_t first,      \
          uint32_t n, uint8_t *out, size_t step),                                                   \
         (q, acc, pixels, ld, first, n, out, step))                                                 \
+    T static bool start_##L(const int32_t *start, size_t n, int32_t lo, int32_t hi,                \
+                            int32_t *acc) {                                                        \
+        return start_body(start, n, lo, hi, acc);                                                  \
+    }                                                                                              \
     ROW(T, L, add,                                                                                 \
         (const xg_tile_pairs *e, const int8_t *a, const int8_t *b, size_t n, uint8_t *out),        \
         (e, a, b, n, out))                                                                         \
@@ -348,6 +367,7 @@ BODY void scaled_body(const xg_tile_place *p, const int32_t *product, size_t n, 
         (p, product, n, out))                                                                      \
     static const xg_tile_rows rows_##L = {.level = id,                                             \
                                           .requantise = requantise_##L,                            \
+                                          .start = start_##L,                                      \
                                           .add = add_##L,                                          \
                                           .product = product_##L,                                  \
                                           .tap = tap_##L,                                          \

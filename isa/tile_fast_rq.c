@@ -163,6 +163,7 @@ void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out) {
     f->line = xg_newn(a, const int8_t *,
                       (size_t)t->pp * t->stride_max + (t->kernel_max - 1) * dilation + 1);
     f->acc = xg_newn(a, int32_t, XG_TILE_BATCH * lanes);
+    f->partial = xg_newn(a, int32_t, XG_TILE_BATCH * lanes);
     f->start = xg_newn(a, int32_t, lanes);
     f->bias = xg_newn(a, int32_t, lanes);
     *out = f;
