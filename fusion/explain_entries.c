@@ -102,6 +102,7 @@ static xg_status judge(const teller *t, xg_entry *e) {
         e->cover = t->best;
         take_group(t, e, &t->chosen);
         e->simulated = xg_simulated(t, &t->chosen);
+        e->swapped = xg_swap_in(t, e->node, e->n);
         return XG_OK;
     }
     xg_arena *scratch = xg_arena_new(xg_arena_ctx(t->a));
@@ -109,6 +110,7 @@ static xg_status judge(const teller *t, xg_entry *e) {
     if (st == XG_OK && e->cover.found) {
         take_group(t, e, &s);
         e->simulated = xg_simulated(t, &s);
+        e->swapped = xg_swap_in(t, e->node, e->n);
     }
     xg_arena_free(scratch);
     return st;

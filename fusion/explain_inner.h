@@ -52,6 +52,7 @@ typedef struct xg_entry {
     xg_fit fit;
     cover cover;        /* the best one with it */
     uint64_t simulated; /* cycles of that cover's plan; 0: not known */
+    uint64_t swapped;   /* of what is built with only this group changed; 0: not known */
     bool in_best;
     xg_group group; /* in that cover */
     xg_cost_terms terms;
@@ -66,9 +67,17 @@ void xg_collect_entries(const teller *t, uint32_t node, uint32_t other, xg_entri
 XG_MUST_USE xg_status xg_judge_entries(const teller *t, xg_entries *all);
 bool xg_has_node(const uint32_t *node, uint32_t n, uint32_t x);
 
+/* explain_swap.c: cycles of the program that is built, by the cycle simulator, with this group put
+ * in, and with the two nodes of a group parted; other groups are as they are, their pieces where
+ * the change takes nodes from them. 0: not known. */
+uint64_t xg_swap_in(const teller *t, const uint32_t *node, uint32_t n);
+uint64_t xg_swap_apart(const teller *t, const uint32_t pair[2]);
+
 /* explain_node.c */
 void xg_put_chosen(const teller *t, uint32_t node);
 void xg_put_entries(teller *t, const xg_entries *all);
+/* Simulated cycles beside those of what is chosen, in words. */
+const char *xg_beside_built(const teller *t, uint64_t cycles);
 /* What a cover costs more than the best one, in words. */
 const char *xg_dearer(const teller *t, const cover *x);
 
@@ -76,9 +85,9 @@ const char *xg_dearer(const teller *t, const cover *x);
 void xg_json_choice(xg_arena *a, const xg_explain *e, xg_buf *out);
 void xg_json_node(const teller *t, uint32_t node, const xg_entries *all);
 /* relation: how the two are tied, in words; near: what almost matches, when nothing does; apart:
- * the best cover with the two in different groups. */
+ * the best cover with the two in different groups; parted: see xg_swap_apart. */
 void xg_json_pair(const teller *t, const uint32_t pair[2], const char *relation,
-                  const xg_entries *all, const xg_nears *near, const cover *apart);
+                  const xg_entries *all, const xg_nears *near, const cover *apart, uint64_t parted);
 
 /* explain_text.c */
 const char *xg_node_names(xg_arena *a, const xg_graph *g, const uint32_t *node, uint32_t n);

@@ -119,6 +119,7 @@ static void put_entry(const teller *t, xg_json *j, const xg_entry *e) {
         xg_json_kint(j, "more_than_best_value", e->cover.value - t->best.value);
     }
     if (e->simulated) xg_json_kint(j, "simulated_cycles", (int64_t)e->simulated);
+    if (e->swapped) xg_json_kint(j, "put_in_simulated_cycles", (int64_t)e->swapped);
     if (e->terms.parts.valid) {
         put_strategy(j, t->g, &e->group);
         put_fit(j, &e->fit);
@@ -188,7 +189,8 @@ void xg_json_node(const teller *t, uint32_t node, const xg_entries *all) {
 }
 
 void xg_json_pair(const teller *t, const uint32_t pair[2], const char *relation,
-                  const xg_entries *all, const xg_nears *near, const cover *apart) {
+                  const xg_entries *all, const xg_nears *near, const cover *apart,
+                  uint64_t parted) {
     xg_json j;
     xg_json_init(&j, t->out);
     xg_json_open(&j, '{');
@@ -201,6 +203,7 @@ void xg_json_pair(const teller *t, const uint32_t pair[2], const char *relation,
     xg_json_kstr(&j, "link", relation);
     put_best(&j, t);
     put_cover(&j, "best_cover_apart", apart);
+    if (parted) xg_json_kint(&j, "apart_simulated_cycles", (int64_t)parted);
     put_entries(t, &j, all);
     xg_json_key(&j, "one_condition_fails");
     xg_json_open(&j, '[');

@@ -23,8 +23,7 @@ const char *xg_dearer(const teller *t, const cover *x) {
                    digits(t, value > 0 ? value : -value), value > 0 ? "more" : "less");
 }
 
-/* Simulated cycles beside those of what is chosen. */
-static const char *beside_built(const teller *t, uint64_t cycles) {
+const char *xg_beside_built(const teller *t, uint64_t cycles) {
     int64_t more = (int64_t)cycles - (int64_t)t->simulated;
     if (!more) return "as many as what is chosen";
     return xg_strf(t->a, "%s (%.2f %%) %s than what is chosen", digits(t, more < 0 ? -more : more),
@@ -60,9 +59,12 @@ static void put_possible(teller *t, const xg_entry *e, uint32_t number) {
     else
         xg_putf(t->out, "      cover   the best cover with it takes %s cycles: %s\n",
                 digits(t, (int64_t)e->cover.cycles), xg_dearer(t, &e->cover));
+    if (e->swapped && t->simulated)
+        xg_putf(t->out, "      put in  %s cycles in the cycle simulator: %s\n",
+                digits(t, (int64_t)e->swapped), xg_beside_built(t, e->swapped));
     if (e->simulated && t->simulated)
         xg_putf(t->out, "      built   %s cycles in the cycle simulator: %s\n",
-                digits(t, (int64_t)e->simulated), beside_built(t, e->simulated));
+                digits(t, (int64_t)e->simulated), xg_beside_built(t, e->simulated));
     if (!xg_group_tiles(t->g, &e->group)) {
         xg_puts(t->out, "      cost    none: places in memory, no tiles\n");
         return;
@@ -79,8 +81,9 @@ static void put_legend(const teller *t) {
         "\nCycles are the solver's estimates, for the slowest core; 'chosen' has the forecast of "
         "the built plan. 'cover': the 0-1 program is\nsolved again with this group fixed, so the "
         "difference is the whole model's, neighbours and what stays on chip included.\n"
-        "'built': the plan of that cover, with the tile sizes that the layout finds, in the cycle "
-        "simulator.\n"
+        "'put in': measured: what is chosen with only this group changed; 'built': measured: the "
+        "plan of that cover. Both have the tile sizes that the\nlayout finds, which may be larger "
+        "than those of the estimate, and so faster.\n"
         "'dominated': another strategy is as fast in as little room.\n");
 }
 

@@ -153,6 +153,24 @@ static void put_together_or_apart(const teller *t, const xg_entry *together, con
                 digits(t, (int64_t)apart->cycles), xg_dearer(t, apart));
 }
 
+/* What the cycle simulator says of the other choice than the one that was made. */
+static void put_measured(const teller *t, const xg_entries *all, uint64_t parted) {
+    const xg_entry *least = NULL;
+    uint64_t cycles = parted;
+    for (uint32_t i = 0; i < all->n && !parted; i++) {
+        const xg_entry *e = &all->v[i];
+        uint64_t own =
+            e->swapped && (!e->simulated || e->swapped < e->simulated) ? e->swapped : e->simulated;
+        if (own && (!least || own < cycles)) least = e, cycles = own;
+    }
+    if (!cycles || !t->simulated) return;
+    xg_putf(t->out, "measured     %s: %s cycles in the cycle simulator, %s\n",
+            least
+                ? xg_strf(t->a, "together in %s", xg_node_names(t->a, t->g, least->node, least->n))
+                : "apart",
+            digits(t, (int64_t)cycles), xg_beside_built(t, cycles));
+}
+
 static void put_pair(teller *t, const uint32_t pair[2], const char *relation) {
     for (uint32_t i = 0; i < 2; i++) xg_put_chosen(t, pair[i]);
     bool same = t->group_of[pair[0]] == t->group_of[pair[1]];
@@ -177,12 +195,15 @@ xg_status xg_explain_pair(xg_arena *a, const xg_explain *e, const char *names, x
     const xg_entry *together = together_of(&t, &all);
     if (st == XG_OK) st = solve_apart(&t, pair, together, &apart);
     if (st != XG_OK) return st;
+    bool joined = t.group_of[pair[0]] == t.group_of[pair[1]];
+    uint64_t parted = joined ? xg_swap_apart(&t, pair) : 0;
     if (e->json) {
-        xg_json_pair(&t, pair, relation.p, &all, &near, &apart);
+        xg_json_pair(&t, pair, relation.p, &all, &near, &apart, parted);
         return XG_OK;
     }
     put_pair(&t, pair, relation.p);
     if (!all.n) put_almost(&t, &near);
+    put_measured(&t, &all, parted);
     if (together) put_together_or_apart(&t, together, &apart);
     if (all.n) xg_put_entries(&t, &all);
     return XG_OK;

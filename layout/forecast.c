@@ -36,12 +36,14 @@ static uint32_t slot_in(xg_arena *a, xg_core_plan *core, uint32_t b, uint32_t fr
 static void cut_channels(const xg_plan *p, xg_arena *a, xg_core_plan *out, const xg_task *row) {
     uint32_t ocp = p->machine->tile.ocp, groups = (uint32_t)xg_ceil_div(row->s.c1 - row->s.c0, ocp);
     uint32_t words = out->buffer.v[row->w].size / groups, bytes = ocp * xg_param_record(p->machine);
+    uint32_t all = out->buffer.v[row->p].size;
     for (uint32_t k = 0; k < groups; k++) {
         xg_task t = *row;
         t.s.c0 = row->s.c0 + k * ocp;
         t.s.c1 = (uint32_t)xg_min(t.s.c0 + ocp, row->s.c1);
         t.w = slot_in(a, out, row->w, k * words, words);
-        t.p = slot_in(a, out, row->p, k * bytes, bytes);
+        t.p = slot_in(a, out, row->p, k * bytes,
+                      (uint32_t)xg_min(bytes, all > k * bytes ? all - k * bytes : 0));
         xg_push(a, &out->task, t);
     }
 }

@@ -24,15 +24,22 @@ typedef struct {
     uint32_t max_layers;
 } maker;
 
+/* A map from a file may name any; no graph has more. */
+enum { MAX_GROUPS = 1 << 20 };
+
 /* Layers in the order in which the map names their groups. The last row of a group gives its name.
  */
 static void find_layers(maker *k) {
     const xg_program *p = k->program;
     k->layer_of_row = xg_newn(k->scratch, uint32_t, p->map.n);
-    uint32_t *of_group = xg_newn(k->scratch, uint32_t, p->map.n);
+    uint32_t groups = 1;
+    for (uint32_t i = 0; i < p->map.n; i++)
+        if (p->map.v[i].group < MAX_GROUPS && p->map.v[i].group >= groups)
+            groups = p->map.v[i].group + 1;
+    uint32_t *of_group = xg_newn(k->scratch, uint32_t, groups);
     for (uint32_t i = 0; i < p->map.n; i++) {
         const xg_map_row *row = &p->map.v[i];
-        uint32_t g = row->group < p->map.n ? row->group : 0;
+        uint32_t g = row->group < groups ? row->group : 0;
         if (of_group[g] == 0) {
             xg_layer_row l = {.group = g, .op = ""};
             xg_push(k->arena, &k->r->layer, l);
