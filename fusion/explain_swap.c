@@ -59,8 +59,12 @@ static uint64_t simulated(const teller *t, const swap *s) {
 }
 
 uint64_t xg_swap_in(const teller *t, const uint32_t *node, uint32_t n) {
-    bool *open = xg_newn(t->a, bool, t->e->sel->group.n + 1);
-    for (uint32_t i = 0; i < n; i++) open[t->group_of[node[i]]] = true;
+    bool *open = xg_newn(t->a, bool, t->e->sel->group.n + 1), built = true;
+    for (uint32_t i = 0; i < n; i++) {
+        open[t->group_of[node[i]]] = true;
+        built = built && t->group_of[node[i]] == t->group_of[node[0]];
+    }
+    if (built && n == t->e->sel->group.v[t->group_of[node[0]]].nnode) return t->simulated;
     const swap s = {.t = t, .node = node, .n = n, .open = open};
     return t->e->simulate ? simulated(t, &s) : 0;
 }

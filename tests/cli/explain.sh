@@ -36,6 +36,7 @@ sums out || fail "sums"
 [ "$(grep -c 'in the best cover$' out)" = 1 ] || fail "the node is in one group of the best cover"
 says out "alone: res2.conv"
 says out "conv-join: stem.conv + res2.conv + res.add"
+says out "in the cycle simulator: as many as what is chosen"
 says out "      the result of 'stem.conv' is also read outside, by 'res1.conv'"
 chosen=$(sed -n 's/^  chosen     group \([0-9]*\), .*/\1/p' out)
 grep "^ *$chosen  " all | grep -q "res2.conv" || fail "group $chosen is another one"
@@ -73,6 +74,7 @@ pair() { # pair A B: explained, and the answer is what the .sel says
 pair res2.conv res.add
 says out "'res.add' reads the result of 'res2.conv'"
 says out "apart  "
+says out "measured     apart: "
 sums out || fail "sums"
 pair stem.conv res1.conv
 says out "which is read by others too: 'res.add'"

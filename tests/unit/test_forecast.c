@@ -187,6 +187,32 @@ static void shared_image(void **state) {
     assert_int_equal(sum.good, sum.groups);
 }
 
+/* A map may have fewer rows than its groups have numbers, when most are on the host. */
+static void far_groups(void **state) {
+    (void)state;
+    xg_ctx *c = xg_ctx_new();
+    xg_arena *a = xg_arena_new(c);
+    xg_machine *m;
+    xg_selection sel;
+    xg_plan *plan;
+    xg_program *prog;
+    xg_report near, far;
+    assert_int_equal(xg_machine_load(a, "kv260", NULL, &m), XG_OK);
+    const xg_graph *g = network(a, &m->rq, 0, false, 1);
+    assert_int_equal(xg_select(a, g, m, "layer", &sel), XG_OK);
+    assert_int_equal(xg_plan_make(a, &sel, m, &plan), XG_OK);
+    assert_int_equal(xg_lower(a, plan, &prog), XG_OK);
+    const xg_report_options o = {.model = "blocks", .graph = g};
+    assert_int_equal(xg_report_make(a, m, prog, &o, &near), XG_OK);
+    for (uint32_t i = 0; i < prog->map.n; i++) prog->map.v[i].group += prog->map.n;
+    assert_int_equal(xg_report_make(a, m, prog, &o, &far), XG_OK);
+    assert_true(near.layer.n > 10);
+    assert_int_equal(far.layer.n, near.layer.n);
+    for (uint32_t i = 0; i < near.layer.n; i++)
+        assert_int_equal(far.layer.v[i].cycles, near.layer.v[i].cycles);
+    xg_ctx_free(c);
+}
+
 /* Odd shapes, host nodes, tiny maps: together within the same limit. */
 static void random_networks(void **state) {
     (void)state;
@@ -352,11 +378,11 @@ static void booking(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(booking),         cmocka_unit_test(overlap),
-        cmocka_unit_test(shared_bus),      cmocka_unit_test(circle),
-        cmocka_unit_test(cores_meet),      cmocka_unit_test(one_core),
-        cmocka_unit_test(image_a_core),    cmocka_unit_test(shared_image),
-        cmocka_unit_test(random_networks),
+        cmocka_unit_test(booking),      cmocka_unit_test(overlap),
+        cmocka_unit_test(shared_bus),   cmocka_unit_test(circle),
+        cmocka_unit_test(cores_meet),   cmocka_unit_test(one_core),
+        cmocka_unit_test(image_a_core), cmocka_unit_test(shared_image),
+        cmocka_unit_test(far_groups),   cmocka_unit_test(random_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
