@@ -33,6 +33,8 @@ enum {
      * only: each group's tiles are the best by the same estimate, and with many of them it errs
      * least. Nor is the program solved again. */
     MANY_TASKS = 50000,
+    /* Of a plan with more, only strategies with a name are built beside it, and none is refined. */
+    HUGE_TASKS = 500000,
     NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
     STRATEGIES = 7,
@@ -61,6 +63,7 @@ typedef struct attempt {
     bool chosen, ok; /* sel is one; its plan works */
     bool again;      /* an earlier attempt has the same plan */
     bool refined;
+    bool over; /* its plan has too many tasks for any */
 } attempt;
 
 static uint64_t tasks_in(const xg_plan *p) {
@@ -89,14 +92,15 @@ static xg_selection *what_was_built(xg_arena *a, const xg_plan *p) {
  * fails is no error while another one works. */
 static void try_plan(xg_arena *to, const xg_machine *m, bool refine, attempt *t,
                      attempt **fastest) {
-    xg_plan *plan;
+    xg_plan *plan = NULL;
     uint64_t cycles;
     xg_ctx *c = xg_arena_ctx(to);
     size_t diags = xg_diag_count(c);
     xg_arena *a = xg_arena_new(c);
     xg_status st = xg_plan_make_as(a, &t->sel, m, refine, &plan);
     if (st == XG_OK) st = xg_plan_cycles(plan, &cycles);
-    if (st != XG_OK) xg_diag_truncate(c, diags);
+    t->over = st == XG_LIMIT && plan && plan->lack->tasks;
+    if (st != XG_OK && !t->over) xg_diag_truncate(c, diags);
     bool better = st == XG_OK && (!t->ok || cycles < t->cycles);
     if (better) {
         t->ok = true;
@@ -212,11 +216,15 @@ static void refine_one(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
     try_plan(a, m, true, first, fastest);
 }
 
+static bool is_huge(const attempt *t) {
+    return t->over || t->tasks > HUGE_TASKS;
+}
+
 /* Refining takes longest: beside the strategies with a name, which all are refined, only the
  * fastest plan has the chance, and the fastest that keeps no rows; none that is slower by far. */
 static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_t n,
                            attempt **fastest) {
-    if (!*fastest) return;
+    if (!*fastest || is_huge(*fastest)) return;
     refine_one(a, m, t, n, true, fastest);
     refine_one(a, m, t, n, false, fastest);
 }
@@ -224,7 +232,8 @@ static void refine_fastest(xg_arena *a, const xg_machine *m, attempt *t, uint32_
 /* The same selection with its tail shared by channels, when that is faster. */
 static void share_tail(xg_arena *a, const xg_machine *m, const attempt *from, attempt *t,
                        attempt **fastest, xg_buf *note) {
-    if (!xg_share_tail(a, &from->sel, m, xg_tail_border(&from->sel, m), &t->sel)) return;
+    if (is_huge(from) || !xg_share_tail(a, &from->sel, m, xg_tail_border(&from->sel, m), &t->sel))
+        return;
     try_plan(a, m, true, t, fastest);
     if (t->ok) xg_putf(note, ", tail shared by channels %llu", (unsigned long long)t->cycles);
 }
@@ -280,6 +289,24 @@ static bool attempt_options(const xg_graph *g, const attempt *first, uint32_t i,
     return i == NO_KEPT ? keeps_rows(&first->sel) : i != NO_BATCHED || has_batched(&first->sel);
 }
 
+/* A plan with too many tasks takes long to fail: the next one is then "layer", and the others
+ * follow only when that has one. Its message is left when nothing has. */
+static void build_chosen(xg_arena *a, const xg_machine *m, attempt *t, attempt **fastest) {
+    xg_ctx *c = xg_arena_ctx(a);
+    size_t diags = xg_diag_count(c);
+    static const uint32_t usual[] = {ILP, NO_SIBLINGS, PATH, GREEDY, LAYER, NO_KEPT, NO_BATCHED};
+    static const uint32_t careful[] = {LAYER, PATH, GREEDY};
+    for (uint32_t k = 0; k < XG_COUNT(usual) && !t[ILP].over; k++) {
+        uint32_t i = usual[k];
+        bool named = i == ILP || (i >= PATH && i <= LAYER);
+        if (t[i].chosen && (named || !is_huge(&t[ILP]))) try_choice(a, m, false, t, i, fastest);
+    }
+    if (t[ILP].over) xg_diag_truncate(c, diags);
+    for (uint32_t k = 0; k < XG_COUNT(careful) && t[ILP].over && !t[LAYER].over; k++)
+        if (t[careful[k]].chosen) try_choice(a, m, false, t, careful[k], fastest);
+    if (*fastest || !t[ILP].over) xg_diag_truncate(c, diags);
+}
+
 static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
                            const xg_select_options *o, xg_solver *solver, attempt *t,
                            attempt **fastest) {
@@ -294,8 +321,7 @@ static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
         t[i].chosen = st == XG_OK;
         if (st != XG_OK) xg_diag_truncate(c, diags);
     }
-    for (uint32_t i = 0; i < STRATEGIES; i++)
-        if (t[i].chosen) try_choice(a, m, false, t, i, fastest);
+    build_chosen(a, m, t, fastest);
 }
 
 static const char *name_of(uint32_t i) {
@@ -350,7 +376,8 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         if (t[i].ok)
             xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", name_of(i),
                     (unsigned long long)t[i].cycles);
-    if (!fastest) { /* say why */
+    if (!fastest && t[LAYER].over) return XG_LIMIT; /* the message is there */
+    if (!fastest) {                                 /* say why */
         xg_status st = xg_select(a, g, m, "layer", sel);
         return st == XG_OK ? xg_plan_make(a, sel, m, plan) : st;
     }
@@ -361,5 +388,6 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         share_tail(a, m, &t[NO_BATCHED], &tail[1], &fastest, &note);
         if (fastest == &tail[1]) best = NO_BATCHED;
     }
+    xg_diag_truncate(xg_arena_ctx(a), diags); /* of attempts that failed */
     return take_fastest(a, t, best, fastest, note.p, sel, plan);
 }

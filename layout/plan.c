@@ -34,6 +34,8 @@ typedef struct maker {
     bool refine;            /* strategies may be bettered, in the first round */
     bool trial;             /* a neighbour is being tried */
     uint64_t tried;         /* tasks of all neighbours */
+    int64_t before;         /* tasks of the segments before this one */
+    const int64_t *least;   /* [groups + 1] tasks from a group on, before tiles become smaller */
     uint32_t round;         /* of images */
     bool apart_since;       /* cores have worked on their own images since the last of them */
     uint32_t victim;        /* XG_NONE, or the tensor that had better not stay on chip */
@@ -59,9 +61,10 @@ static bool too_wide(const xg_plan *p) {
 }
 
 /* Smaller tiles: the dimension that is furthest from its least size is halved. False when nothing
- * is left. */
+ * is left, or when there are too many tiles already. */
 static bool shrink(const maker *mk, xg_group *g) {
     const xg_machine *m = mk->p->machine;
+    if (mk->p->lack->tasks) return false;
     xg_strategy *s = &g->strategy;
     int64_t d[4];
     xg_group_dims(xg_plan_graph(mk->p, g), g, d);
@@ -224,6 +227,13 @@ static xg_status place_group(const maker *mk, xg_core_plan *core, uint32_t task,
     return st;
 }
 
+/* On all cores, in this segment and those before it. */
+static int64_t tasks_made(const maker *mk) {
+    int64_t n = mk->before;
+    for (uint32_t c = 0; c < mk->p->machine->cores; c++) n += mk->builder[c].core->task.n;
+    return n;
+}
+
 /* Builds the group as its strategy says. A trial ends when it is not worth while: when it takes so
  * many cycles. */
 static xg_status try_group(maker *mk, uint32_t gi, uint64_t worth, group_span *slowest) {
@@ -253,6 +263,7 @@ static xg_status try_group(maker *mk, uint32_t gi, uint64_t worth, group_span *s
             xg_push_own(mk->p->draft, &b->core->task, t);
         }
         uint32_t from = b->core->buffer.n, task = b->core->task.n;
+        b->room = xg_max(0, XG_PLAN_TASKS - tasks_made(mk) - mk->least[gi + 1]);
         xg_status st = xg_build_group(b, g);
         group_span span = {0, 0};
         if (mk->trial) mk->tried += b->core->task.n - task;
@@ -410,9 +421,21 @@ xg_status xg_too_narrow(const xg_plan *p, const char *node) {
                     (long long)hi);
 }
 
+static xg_status too_many(const xg_plan *p, const char *node) {
+    const xg_tile_machine *t = &p->machine->tile;
+    return xg_error(xg_arena_ctx(p->arena), XG_LIMIT, node,
+                    "the program has at least %llu steps, %llu more than a plan may "
+                    "have: the memories of machine %s (feature maps %u words in each of %u banks, "
+                    "weights %u in each of %u, parameters %u bytes) leave so small tiles",
+                    (unsigned long long)p->lack->need,
+                    (unsigned long long)(p->lack->need - p->lack->have), p->machine->name,
+                    t->fm_depth, t->pp, t->w_depth, t->ocp, t->param_bytes);
+}
+
 static xg_status too_small(const xg_plan *p, const char *node) {
     xg_mem_desc d;
     xg_lack lack = *p->lack;
+    if (lack.tasks) return too_many(p, node);
     if (lack.field) return xg_too_narrow(p, node);
     p->machine->family->mem_desc(p->machine, lack.mem, &d);
     const char *unit = lack.mem == XG_MEM_PARAM ? "bytes" : "words";
@@ -449,9 +472,11 @@ static xg_status add_group(maker *mk, uint32_t gi) {
         xg_status st = try_group(mk, gi, UINT64_MAX, &span);
         if (st == XG_OK) break;
         if (st != XG_LIMIT) return st;
+        if (p->lack->tasks) p->lack->need = (uint64_t)(tasks_made(mk) + mk->least[gi + 1]);
         back_to_marks(mk, pieces, bytes);
         g->settled = false;
         if (shrink(mk, g)) continue;
+        if (p->lack->tasks) return too_small(p, xg_nodep(p->graph, g->node[0])->name);
         mk->victim = largest_staying(mk);
         if (mk->victim != XG_NONE) return XG_LIMIT;
         if (g->nnode > 1) {
@@ -527,6 +552,7 @@ static xg_status add_segment(maker *mk, uint32_t first, uint32_t last, const uin
         xg_status st = add_stretch(mk, i, end);
         if (st != XG_OK) return st;
     }
+    mk->before = tasks_made(mk);
     xg_plan_step step = {true, p->segment.n, first, last};
     xg_push(p->arena, &p->segment, seg);
     xg_push(p->arena, &p->step, step);
@@ -542,6 +568,21 @@ static void note_views(xg_plan *p) {
     }
 }
 
+/* [groups + 1] Tasks that the groups from a number on have at least; images of a batch do
+ * not come group by group: nothing is known of theirs. */
+static int64_t *least_tasks(const xg_plan *p) {
+    const xg_selection *s = p->sel;
+    int64_t *v = xg_newn(p->arena, int64_t, s->group.n + 1), d[4];
+    for (uint32_t i = s->group.n; i-- > 0;) {
+        const xg_group *g = &s->group.v[i];
+        v[i] = v[i + 1];
+        if (g->where != XG_ON_ACCEL) continue;
+        xg_group_dims(xg_plan_graph(p, g), g, d);
+        if (d[0] == 1) v[i] += xg_least_tasks(xg_plan_graph(p, g), g);
+    }
+    return v;
+}
+
 /* One attempt with the selection as it is. */
 static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, bool *apart) {
     const xg_selection *s = p->sel;
@@ -554,6 +595,7 @@ static xg_status make_once(xg_plan *p, bool refine, uint32_t *victim, bool *apar
                 .builder = xg_newn(p->arena, xg_task_builder, p->machine->cores),
                 .mark = xg_newn(p->arena, mark, p->machine->cores),
                 .known = {.arena = p->arena},
+                .least = least_tasks(p),
                 .victim = XG_NONE,
                 .apart = {0}};
     const uint32_t *run = xg_selection_runs(s, p->arena),

@@ -122,11 +122,15 @@ typedef struct xg_plan_step {
     uint32_t first, last; /* groups [first, last) of the selection */
 } xg_plan_step;
 
+/* A plan that needs more is refused: it would take minutes and gigabytes. */
+enum { XG_PLAN_TASKS = 5000000 };
+
 /* Why a group did not fit: what one memory has to hold at one time, in its words (parameters:
  * bytes); or an instruction's operand that the encoding cannot hold. */
 typedef struct xg_lack {
     uint8_t mem;
     uint64_t need, have;
+    bool tasks; /* the plan's tasks instead: need is the least that is known */
     bool field; /* an operand does not fit its field instead */
     uint8_t op, operand;
     int64_t value;
@@ -175,9 +179,14 @@ typedef struct xg_task_builder {
     xg_core_plan *core;
     uint32_t group, core_idx, stage, tile;
     uint32_t image;    /* XG_SPLIT_IMAGE: the one image that is built */
+    int64_t room;      /* tasks that the plan may still get */
     uint32_t *staying; /* [tensors] buffer of a tensor that stays on chip, XG_NONE */
 } xg_task_builder;
+/* LIMIT (no diagnostic) when there is no room for its tasks. */
 XG_MUST_USE xg_status xg_build_group(xg_task_builder *b, const xg_group *g);
+/* A group has at least so many tasks on all cores together, also with smaller tiles than its
+ * strategy's. */
+int64_t xg_least_tasks(const xg_graph *g, const xg_group *grp);
 /* stay.c: chip addresses of the tensors that stay; returns one that finds no room, or XG_NONE. */
 uint32_t xg_place_staying(xg_plan *p);
 /* Another strategy for a group, now that other tensors stay than when it was chosen. */

@@ -53,6 +53,8 @@ typedef struct gen {
     kept *kept;
     uint32_t nkept;
     uint32_t stages_in_tile; /* of the previous tile: how early the next one may be loaded */
+    uint32_t first_task;
+    bool full; /* no room for more tasks */
 } gen;
 
 /* ---- tasks and buffers
@@ -73,6 +75,7 @@ static void touch(gen *g, uint32_t buf, uint32_t task, uint32_t stage) {
 static uint32_t add_task(gen *g, xg_task t) {
     xg_core_plan *core = g->b->core;
     uint32_t at = core->task.n;
+    g->full |= at - g->first_task >= g->b->room;
     t.group = g->b->group;
     t.tile = g->b->tile;
     const uint32_t used[] = {t.in, t.in2, t.w, t.p, t.out, t.psum};
@@ -698,7 +701,7 @@ static xg_slice where_pixels_are(const gen *g, xg_slice s) {
 static void columns(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_slice *s)) {
     uint32_t tw = g->grp->strategy.tile_w;
     if (!tw) tw = s->w1 - s->w0;
-    for (uint32_t w = s->w0; w < s->w1; w += tw) {
+    for (uint32_t w = s->w0; w < s->w1 && !g->full; w += tw) {
         xg_slice part = *s;
         part.w0 = w;
         part.w1 = (uint32_t)xg_min(w + tw, s->w1);
@@ -709,7 +712,7 @@ static void columns(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_sli
 
 static void rows(gen *g, const xg_slice *s, void (*each)(gen *g, const xg_slice *s)) {
     uint32_t th = tile_rows(g, s);
-    for (uint32_t h = s->h0; h < s->h1; h += th) {
+    for (uint32_t h = s->h0; h < s->h1 && !g->full; h += th) {
         xg_slice part = *s;
         part.h0 = h;
         part.h1 = (uint32_t)xg_min(h + th, s->h1);
@@ -766,7 +769,7 @@ static void tile_loops(gen *g) {
     if (a.s.h0 >= a.s.h1 || a.s.c0 >= a.s.c1) return;
     uint32_t outer = blocks_inside ? a.s.c1 - a.s.c0 : step;
     for (uint32_t c = a.s.c0; c < a.s.c1; c += outer)
-        for (uint32_t n = a.n0; n < a.n1; n += a.nstep) {
+        for (uint32_t n = a.n0; n < a.n1 && !g->full; n += a.nstep) {
             xg_slice s = a.s;
             s.n = n;
             s.c0 = c;
@@ -860,6 +863,7 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
                .g = xg_plan_graph(b->plan, grp),
                .m = b->plan->machine,
                .grp = grp,
+               .first_task = b->core->task.n,
                .stages_in_tile = 2};
     g->loc = xg_newn(tmp, local, 3 * (size_t)grp->nnode + 4);
     g->kept = xg_newn(tmp, kept, 3 * (size_t)grp->nnode + 4);
@@ -874,6 +878,23 @@ xg_status xg_build_group(xg_task_builder *b, const xg_group *grp) {
         concat_group(g);
     else if (kind != XG_TK_VIEW)
         tile_loops(g);
+    bool full = g->full;
+    if (full) *b->plan->lack = (xg_lack){.tasks = true, .have = XG_PLAN_TASKS};
     xg_arena_free(tmp);
-    return XG_OK;
+    return full ? XG_LIMIT : XG_OK;
+}
+
+int64_t xg_least_tasks(const xg_graph *g, const xg_group *grp) {
+    const xg_strategy *s = &grp->strategy;
+    const xg_node *first = xg_nodep(g, grp->node[0]);
+    xg_tile_kind kind = xg_node_tile_kind(g, first);
+    int64_t d[4], in[4], blocks = 1;
+    if (kind == XG_TK_CONCAT || kind == XG_TK_VIEW) return 0;
+    xg_group_dims(g, grp, d);
+    xg_dims4(xg_in(g, first, 0), in);
+    if (grp->nnode == 1 && s->tile_oc) blocks = xg_ceil_div(d[3], s->tile_oc);
+    if (kind == XG_TK_CONV && s->tile_ic && xg_ai(first, XG_ATTR_group) == 1)
+        blocks *= xg_ceil_div(in[3], s->tile_ic);
+    return d[0] * xg_ceil_div(d[1], s->tile_h ? s->tile_h : d[1]) *
+           xg_ceil_div(d[2], s->tile_w ? s->tile_w : d[2]) * blocks;
 }
