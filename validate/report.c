@@ -306,6 +306,7 @@ static void finish(xg_report *r, xg_arena *scratch, const xg_report_options *o) 
     uint32_t n = 0, *row = xg_newn(scratch, uint32_t, r->layer.n);
     count_macs(r, o);
     r->compute_bound = mac_cycles(r->machine, r->macs);
+    r->array_fit = xg_report_array_fit(r->machine, o);
     r->least_ddr_bytes =
         r->region_bytes[XG_REG_CONST] + r->region_bytes[XG_REG_IN] + r->region_bytes[XG_REG_OUT];
     r->least_ddr_cycles = ddr_cycles(r->machine, r->least_ddr_bytes);

@@ -57,7 +57,10 @@ typedef struct xg_report {
     const char *model, *strategy, *solver_note;
     uint64_t images; /* in one batch */
     uint64_t cycles, compute_bound,
-        ddr_bound;      /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+        ddr_bound; /* bounds: all MACs at peak; all DDR payload at the DDR's rate */
+    /* The same MACs when CONV engines never wait, with rows filled up to row groups and channels to
+     * words and blocks, shared evenly by the cores; 0: the graph is not known. */
+    uint64_t array_fit;
     uint64_t predicted; /* cycles by the cost model, the sum of the layers'; 0: not known */
     /* Multiply-accumulates of the network when its graph is known (macs_exact), else those of the
      * instructions, which count the unused bytes of channel words too. */

@@ -11,5 +11,7 @@
  * stream say nothing. */
 uint32_t *xg_report_owners(xg_arena *a, const xg_machine *m, const xg_program *p, uint32_t segment,
                            uint32_t core, const uint32_t *layer_of_row, uint32_t none);
+/* report_fit.c: see xg_report.array_fit. */
+uint64_t xg_report_array_fit(const xg_machine *m, const xg_report_options *o);
 
 #endif

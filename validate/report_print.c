@@ -131,6 +131,12 @@ static void put_head(const xg_report *r, xg_buf *out) {
     xg_putf(out, "bounds      compute alone %s cycles (%.1f %%), DDR alone %s cycles (%.1f %%)\n",
             grouped(a, r->compute_bound), percent_u(r->compute_bound, r->cycles),
             grouped(a, r->ddr_bound), percent_u(r->ddr_bound, r->cycles));
+    if (r->array_fit)
+        xg_putf(out,
+                "array fit   %s cycles (%.1f %%) with rows and channels filled up to the array: at "
+                "most %.1f %% of the peak\n",
+                grouped(a, r->array_fit), percent_u(r->array_fit, r->cycles),
+                percent_u(r->compute_bound, r->array_fit));
     xg_putf(
         out,
         "roofline    %.3f x the least: all work on the full array %s cycles; constants, inputs and "
@@ -368,6 +374,7 @@ void xg_report_print_json(const xg_report *r, xg_buf *out) {
     xg_json_knum(&j, "peak_tops", r->peak_tops);
     xg_json_knum(&j, "peak_percent", percent(r->tops, r->peak_tops));
     xg_json_kint(&j, "compute_bound_cycles", (int64_t)r->compute_bound);
+    if (r->array_fit) xg_json_kint(&j, "array_fit_cycles", (int64_t)r->array_fit);
     xg_json_kint(&j, "ddr_bound_cycles", (int64_t)r->ddr_bound);
     xg_json_kint(&j, "least_ddr_bytes", (int64_t)r->least_ddr_bytes);
     xg_json_kint(&j, "least_ddr_cycles", (int64_t)r->least_ddr_cycles);

@@ -3,7 +3,7 @@
 cp "$here/small.xg" .
 
 run 0 report small.xg -m zu9
-for word in model machine time work bounds DDR memory engine layers; do says out "$word"; done
+for word in model machine time work bounds "array fit" DDR memory engine layers; do says out "$word"; done
 [ "$(wc -l <out)" -le 60 ] || fail "more than a screen"
 says out "the accelerator has no Softmax"
 run 0 report small.xg -m nano --json

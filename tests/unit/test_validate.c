@@ -449,6 +449,7 @@ static void reports_add_up(void **state) {
         assert_int_equal(layer_macs, macs);
         assert_int_equal(cycles, r.cycles);
         assert_true(r.cycles >= r.compute_bound && r.cycles >= r.ddr_bound && r.cycles >= most);
+        assert_true(r.array_fit >= r.compute_bound && r.array_fit <= r.cycles);
         assert_true(r.weights_bytes > 0 && r.out_bytes >= 3 * 10);
         assert_true(r.least_ddr_bytes > 3 * (8 * 8 * 3 + 10) && r.cycles > r.least_ddr_cycles);
         constants_are_booked_where_needed(&b, &r);
