@@ -34,7 +34,8 @@ static uint32_t cut_rows(const xg_machine *m) {
     return unit;
 }
 
-static void cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
+/* False when no task was cut. */
+static bool cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *cost) {
     uint32_t rows = cut_rows(p->machine), n = core->task.n;
     xg_core_plan cut = {.task = {0}};
     for (uint32_t i = 0; i < n; i++) {
@@ -50,6 +51,7 @@ static void cut_tasks(const xg_plan *p, xg_core_plan *core, const xg_task_cost *
     }
     xg_drop_own(p->draft, &core->task);
     memcpy(&core->task, &cut.task, sizeof cut.task);
+    return cut.task.n > n;
 }
 
 /* ---- the simulated run
@@ -183,16 +185,14 @@ static uint32_t *best_order(xg_arena *tmp, const xg_plan *p, const xg_core_plan 
 }
 
 static xg_status order_core(const xg_plan *p, xg_core_plan *core, xg_arena *tmp) {
-    xg_arena *whole = xg_arena_new(xg_arena_ctx(tmp));
-    xg_task_cost *cost = xg_newn(whole, xg_task_cost, core->task.n + 1);
-    xg_status st = xg_task_costs(p, core, 0, whole, cost);
-    if (st == XG_OK) cut_tasks(p, core, cost);
-    xg_arena_free(whole);
+    xg_task_cost *cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
+    xg_status st = xg_task_costs(p, core, 0, tmp, cost);
+    if (st == XG_OK && cut_tasks(p, core, cost)) {
+        cost = xg_newn(tmp, xg_task_cost, core->task.n + 1);
+        st = xg_task_costs(p, core, 0, tmp, cost);
+    }
     if (st != XG_OK) return st;
     uint32_t n = core->task.n;
-    cost = xg_newn(tmp, xg_task_cost, n + 1);
-    st = xg_task_costs(p, core, 0, tmp, cost);
-    if (st != XG_OK) return st;
     const uint32_t *order = best_order(tmp, p, core, cost);
     if (!order) return XG_INTERNAL;
     xg_task *task = xg_newn(p->arena, xg_task, n + 1);

@@ -33,6 +33,7 @@ typedef struct maker {
     uint32_t signals;       /* SIGNALs of each core in this segment */
     bool refine;            /* strategies may be bettered, in the first round */
     bool trial;             /* a neighbour is being tried */
+    bool stands;            /* the group's tasks are those of its strategy */
     uint64_t tried;         /* tasks of all neighbours */
     int64_t before;         /* tasks of the segments before this one */
     const int64_t *least;   /* [groups + 1] tasks from a group on, before tiles become smaller */
@@ -116,6 +117,7 @@ static void back_to_marks(maker *mk, uint32_t pieces, uint64_t const_bytes) {
                 b->staying[t] = XG_NONE;
     }
     xg_drop_pieces(mk->p, pieces, const_bytes);
+    mk->stands = false;
 }
 
 /* Tasks and buffers of a group that is being built, on one core. */
@@ -234,13 +236,17 @@ static int64_t tasks_made(const maker *mk) {
     return n;
 }
 
+/* Cores that work on images do the same. */
+static uint32_t trial_cores(const maker *mk, const xg_group *g) {
+    return g->strategy.split == XG_SPLIT_IMAGE ? 1 : mk->p->machine->cores;
+}
+
 /* Builds the group as its strategy says. A trial ends when it is not worth while: when it takes so
  * many cycles. */
 static xg_status try_group(maker *mk, uint32_t gi, uint64_t worth, group_span *slowest) {
     const xg_group *g = &mk->p->sel->group.v[gi];
     *slowest = (group_span){0, 0};
-    uint32_t cores = mk->p->machine->cores;
-    if (mk->trial && g->strategy.split == XG_SPLIT_IMAGE) cores = 1; /* they do the same */
+    uint32_t cores = mk->trial ? trial_cores(mk, g) : mk->p->machine->cores;
     for (uint32_t c = 0; c < cores; c++) {
         xg_task_builder *b = &mk->builder[c];
         b->group = gi;
@@ -389,7 +395,7 @@ static xg_status refine_group(maker *mk, uint32_t gi, group_span span, uint32_t 
     uint32_t known = xg_map_get(&mk->known, kind);
     xg_strategy own = g->strategy;
     xg_status st = XG_OK;
-    mk->trial = true;
+    mk->trial = mk->stands = true;
     if (known == XG_NONE) {
         st = search_near(mk, gi, span, pieces, bytes);
         xg_map_set(&mk->known, kind, mk->refined.n);
@@ -399,11 +405,13 @@ static xg_status refine_group(maker *mk, uint32_t gi, group_span span, uint32_t 
         back_to_marks(mk, pieces, bytes);
         g->strategy = mk->refined.v[known];
         st = try_group(mk, gi, span.cycles + 1, &now);
-        if (st == XG_LIMIT || (st == XG_OK && now.cycles > span.cycles)) g->strategy = own;
+        bool worse = st == XG_LIMIT || (st == XG_OK && now.cycles > span.cycles);
+        if (worse) g->strategy = own;
         if (st == XG_LIMIT) st = XG_OK;
+        mk->stands = !worse && trial_cores(mk, g) == mk->p->machine->cores;
     }
     mk->trial = false;
-    if (st != XG_OK) return st;
+    if (st != XG_OK || mk->stands) return st;
     back_to_marks(mk, pieces, bytes);
     return try_group(mk, gi, UINT64_MAX, &span);
 }
