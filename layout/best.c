@@ -60,6 +60,7 @@ typedef struct attempt {
     xg_selection *built; /* what the plan came to, with its forecast; NULL: too many tasks */
     xg_buf lp;           /* the 0-1 program that chose it */
     uint64_t cycles, tasks;
+    uint64_t many;   /* tasks: see MANY_TASKS */
     bool chosen, ok; /* sel is one; its plan works */
     bool again;      /* an earlier attempt has the same plan */
     bool refined;
@@ -106,7 +107,7 @@ static void try_plan(xg_arena *to, const xg_machine *m, bool refine, attempt *t,
         t->ok = true;
         t->cycles = cycles;
         t->tasks = tasks_in(plan);
-        t->built = t->tasks > MANY_TASKS ? NULL : what_was_built(to, plan);
+        t->built = t->tasks > t->many ? NULL : what_was_built(to, plan);
     }
     if (!better || (*fastest && cycles >= (*fastest)->cycles && *fastest != t)) {
         xg_arena_free(a);
@@ -184,7 +185,7 @@ static bool has_name(const attempt *t, uint32_t i) {
 static bool is_known(const attempt *t, uint32_t k, uint32_t i, bool named) {
     if (!t[k].ok) return false;
     if (named) return same_choice(&t[k].sel, &t[i].sel, false);
-    bool other_tiles = t[k].tasks > MANY_TASKS;
+    bool other_tiles = t[k].tasks > t[k].many;
     return same_choice(&t[k].sel, &t[i].sel, other_tiles) ||
            (t[k].built && same_choice(t[k].built, &t[i].sel, other_tiles));
 }
@@ -364,6 +365,9 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     attempt t[ATTEMPTS] = {0}, tail[2] = {0}, *fastest = NULL;
     xg_buf note = {.arena = a};
     xg_solver *solver;
+    for (uint32_t i = 0; i < ATTEMPTS + 2; i++)
+        (i < ATTEMPTS ? &t[i] : &tail[i - ATTEMPTS])->many =
+            o->many_tasks ? o->many_tasks : MANY_TASKS;
     size_t diags = xg_diag_count(xg_arena_ctx(a));
     if (xg_solver_new(a, g, m, o, &solver) != XG_OK) { /* too large: what "ilp" gives then */
         solver = NULL;

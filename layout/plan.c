@@ -13,7 +13,7 @@
 enum {
     REFINE_CYCLES = 4096,
     REFINE_STEPS = 4,
-    REFINE_TASKS = 100000 /* a plan's neighbours have no more together; then none is tried */
+    REFINE_TASKS = 1000000 /* a plan's neighbours have no more together; then none is tried */
 };
 
 /* Cycles of a group's tasks, alone; and those that the busier of the two computing engines works.

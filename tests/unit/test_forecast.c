@@ -157,6 +157,36 @@ static void measure(const char *const *machines, uint32_t nmachine, uint32_t ima
            sum->programs, 100 * sum->worst, sum->good, sum->groups, 100 * sum->worst_group);
 }
 
+static uint64_t best_cycles(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                            const xg_select_options *o) {
+    xg_selection sel;
+    xg_plan *plan;
+    uint64_t cycles;
+    assert_int_equal(xg_plan_best(a, g, m, o, &sel, &plan), XG_OK);
+    assert_int_equal(xg_plan_cycles(plan, &cycles), XG_OK);
+    return cycles;
+}
+
+/* Of large plans less is tried; still none that is asked for by name is faster than "ilp". */
+static void large_plans(void **state) {
+    (void)state;
+    static const char *const strategies[] = {"layer", "greedy", "path"};
+    for (uint32_t kind = 0; kind < 3; kind++) {
+        xg_ctx *c = xg_ctx_new();
+        xg_arena *a = xg_arena_new(c);
+        xg_machine *m;
+        assert_int_equal(xg_machine_load(a, "nano", NULL, &m), XG_OK);
+        xg_graph *g = network(a, &m->rq, kind, false, 1);
+        const xg_select_options large = {.strategy = "ilp", .many_tasks = 1};
+        uint64_t least = best_cycles(a, g, m, &large);
+        for (uint32_t s = 0; s < XG_COUNT(strategies); s++) {
+            const xg_select_options o = {.strategy = strategies[s]};
+            assert_true(least <= best_cycles(a, g, m, &o));
+        }
+        xg_ctx_free(c);
+    }
+}
+
 static void one_core(void **state) {
     (void)state;
     static const char *const machines[] = {"nano", "zu2", "kv260", "edge"};
@@ -383,6 +413,7 @@ int main(void) {
         cmocka_unit_test(cores_meet),   cmocka_unit_test(one_core),
         cmocka_unit_test(image_a_core), cmocka_unit_test(shared_image),
         cmocka_unit_test(far_groups),   cmocka_unit_test(random_networks),
+        cmocka_unit_test(large_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
