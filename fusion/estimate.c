@@ -105,7 +105,7 @@ static bool spread(est *e) {
             l->once = l->once && (y->once || l->kept || (y->need.h1 - y->need.h0 == y->step));
             uint32_t step = operand_step(e, n, o, y->step);
             if (step > l->step) l->step = step;
-            uint32_t il = xg_node_interleave(e->g, n);
+            uint32_t il = xg_node_interleave(e->g, e->m, n);
             if (il > l->il) l->il = il;
         }
     }
@@ -152,7 +152,7 @@ static uint64_t conv_cycles(const est *e, const xg_node *n, const xg_slice *out)
     conv_shape c = conv_of(e, n, out);
     uint64_t groups = (uint64_t)xg_ceil_div(out->c1 - out->c0, t->ocp);
     uint64_t row_groups = (uint64_t)xg_ceil_div(out->h1 - out->h0, t->pp);
-    uint32_t il = (uint32_t)w.sh;
+    uint32_t il = xg_node_interleave(e->g, e->m, n);
     uint64_t one = xg_time_conv(e->m, (uint32_t)w.kh, folds(e, n) ? 1 : (uint32_t)w.kw,
                                 (uint32_t)w.sh, il, (uint32_t)xg_ceil_div(c.chunk, t->icp), t->pp,
                                 out->w1 - out->w0, c.nchunk > 1, c.nchunk > 1);

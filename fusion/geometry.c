@@ -132,20 +132,20 @@ uint32_t xg_fm_words(const xg_machine *m, const xg_slice *s, uint32_t il) {
     return words > UINT32_MAX ? UINT32_MAX : (uint32_t)words;
 }
 
-uint32_t xg_node_interleave(const xg_graph *g, const xg_node *n) {
+uint32_t xg_node_interleave(const xg_graph *g, const xg_machine *m, const xg_node *n) {
     xg_tile_kind k = xg_node_tile_kind(g, n);
-    if (k == XG_TK_CONV || k == XG_TK_DW || k == XG_TK_POOL)
-        return (uint32_t)xg_ai(n, XG_ATTR_stride_h);
-    return 1;
+    if (k != XG_TK_CONV && k != XG_TK_DW && k != XG_TK_POOL) return 1;
+    uint32_t stride = (uint32_t)xg_ai(n, XG_ATTR_stride_h);
+    return stride <= m->interleave_max ? stride : 1;
 }
 
-uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor) {
+uint32_t xg_staying_interleave(const xg_graph *g, const xg_machine *m, uint32_t tensor) {
     uint32_t il = 0;
     for (uint32_t i = 0; i < g->node.n; i++) {
         const xg_node *n = xg_nodep(g, i);
         for (uint32_t k = 0; k < n->nin; k++)
             if (n->in[k] == tensor) {
-                uint32_t want = xg_node_interleave(g, n);
+                uint32_t want = xg_node_interleave(g, m, n);
                 if (il && il != want) return 1;
                 il = want;
             }

@@ -49,10 +49,11 @@ void xg_conv_channel_words(const xg_graph *g, const xg_node *n, uint32_t icp, ui
 
 /* Words that a slice takes in each feature-map bank, with rows interleaved by il. */
 uint32_t xg_fm_words(const xg_machine *m, const xg_slice *s, uint32_t il);
-/* The interleave with which node n wants its operand: the vertical stride of windows, else 1. */
-uint32_t xg_node_interleave(const xg_graph *g, const xg_node *n);
+/* The interleave with which node n wants its operand: the vertical stride of windows, as far as the
+ * encoding can name it, else 1. */
+uint32_t xg_node_interleave(const xg_graph *g, const xg_machine *m, const xg_node *n);
 /* The interleave that suits a staying tensor: the one its readers agree on, else 1. */
-uint32_t xg_staying_interleave(const xg_graph *g, uint32_t tensor);
+uint32_t xg_staying_interleave(const xg_graph *g, const xg_machine *m, uint32_t tensor);
 /* Bytes of one output channel's parameter record. */
 uint32_t xg_param_record(const xg_machine *m);
 /* The operand over which node k of a group (nodes in order) may write its result, or -1: an

@@ -19,7 +19,7 @@ uint32_t xg_ilp_whole_words(const xg_ilp *s, uint32_t t) {
     xg_slice whole = xg_slice_whole(xg_tensorp(s->g, t), 0);
     uint32_t il = 1;
     for (uint32_t u = s->c->uses.first[t]; u < s->c->uses.first[t + 1]; u++) {
-        uint32_t want = xg_node_interleave(s->g, xg_nodep(s->g, s->c->uses.node[u]));
+        uint32_t want = xg_node_interleave(s->g, s->m, xg_nodep(s->g, s->c->uses.node[u]));
         if (want > il) il = want;
     }
     return xg_fm_words(s->m, &whole, il);

@@ -54,6 +54,7 @@ typedef struct xg_machine {
     xg_rqrec rq;
     xg_tile_machine tile;     /* family tile; memories as far as the encoding's addresses reach */
     xg_tile_machine declared; /* as the file has it */
+    uint32_t interleave_max;  /* family tile: largest that all instructions' views can have */
     char digest[65];          /* SHA-256 of the canonical text of all numbers */
 } xg_machine;
 

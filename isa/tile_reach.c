@@ -2,6 +2,8 @@
 #include "isa/machine.h"
 #include "isa/tile.h"
 
+#include <string.h>
+
 typedef struct address {
     uint8_t op, operand, mem;
 } address;
@@ -22,6 +24,19 @@ static const address addresses[] = {
     ROW(LUT, table, XG_MEM_PARAM),
 };
 
+/* The largest interleave that every instruction with a view can name. */
+static uint32_t least_interleave(const xg_machine *m) {
+    int64_t least = UINT32_MAX, lo, hi;
+    for (uint8_t op = 0; op < m->family->ninst; op++)
+        for (uint8_t k = 0; k < m->family->inst[op].noperand; k++) {
+            const char *name = m->family->inst[op].operand[k].name, *last = strrchr(name, '_');
+            if (strcmp(last ? last + 1 : name, "il") != 0) continue;
+            xg_encoding_range(m->encoding, op, k, &lo, &hi);
+            least = xg_min(least, hi);
+        }
+    return (uint32_t)least;
+}
+
 void xg_tile_clip_memories(xg_machine *m) {
     uint32_t *depth[XG_TILE_MEMS] = {[XG_MEM_FM] = &m->tile.fm_depth,
                                      [XG_MEM_W] = &m->tile.w_depth,
@@ -32,4 +47,5 @@ void xg_tile_clip_memories(xg_machine *m) {
         uint32_t *d = depth[addresses[i].mem];
         if (hi + 1 < *d) *d = (uint32_t)hi + 1;
     }
+    m->interleave_max = least_interleave(m);
 }

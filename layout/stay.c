@@ -36,8 +36,9 @@ static uint32_t collect(const xg_plan *p, const uint32_t *made_in, stay *v) {
         if (!slot[r]) {
             const xg_graph *g = p->place[r].flat ? p->flat : p->graph;
             xg_slice whole = xg_slice_whole(xg_tensorp(g, r), 0);
-            v[n] = (stay){r, made, p->place[r].last,
-                          xg_fm_words(p->machine, &whole, xg_staying_interleave(p->graph, r)), 0};
+            v[n] = (stay){
+                r, made, p->place[r].last,
+                xg_fm_words(p->machine, &whole, xg_staying_interleave(p->graph, p->machine, r)), 0};
             slot[r] = ++n;
         }
         stay *s = &v[slot[r] - 1];

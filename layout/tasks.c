@@ -302,7 +302,7 @@ static void spread_needs(gen *g, const xg_slice *out) {
             else
                 l->need = s;
             l->seen = true;
-            uint32_t il = xg_node_interleave(g->g, n);
+            uint32_t il = xg_node_interleave(g->g, g->m, n);
             if (il > l->il) l->il = il;
         }
     }
@@ -536,7 +536,7 @@ static uint32_t staying_buffer(gen *g, uint32_t tensor) {
     if (*slot != XG_NONE) return *slot;
     xg_slice whole = xg_slice_whole(xg_tensorp(g->g, tensor), 0);
     if (root == tensor || !g->plan->place[root].stays) {
-        uint32_t b = add_map_buffer(g, tensor, &whole, xg_staying_interleave(g->g, tensor),
+        uint32_t b = add_map_buffer(g, tensor, &whole, xg_staying_interleave(g->g, g->m, tensor),
                                     g->b->stage + 1, 0);
         buffer_at(g, b)->stays = true;
         buffer_at(g, b)->addr = g->plan->place[tensor].chip_addr;
