@@ -139,6 +139,7 @@ static xg_status judge_tasks(placing *g) {
     if (g->cost) return XG_OK;
     g->cost = xg_newn(g->tmp, xg_task_cost, n + 1);
     xg_status st = xg_task_costs(p, g->core, g->task, g->tmp, g->cost);
+    if (st != XG_OK) g->cost = NULL;
     if (st != XG_OK) return st;
     for (uint32_t i = 0; i < n; i++) {
         const xg_task_cost *c = &g->cost[i];

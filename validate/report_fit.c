@@ -11,7 +11,8 @@ static uint64_t conv_cycles(const xg_graph *g, const xg_node *n, const xg_machin
     const xg_tile_machine *t = &m->tile;
     const xg_window w = xg_node_window(n);
     const int64_t *y = xg_out(g, n, 0)->dim, ic = xg_in(g, n, 1)->dim[3];
-    int64_t rows = xg_ceil_div(y[1], t->pp), cols = y[2], kw = w.kw, words = xg_ceil_div(ic, t->icp);
+    int64_t rows = xg_ceil_div(y[1], t->pp), cols = y[2], kw = w.kw,
+            words = xg_ceil_div(ic, t->icp);
     if (w.kh == 1 && w.kw == 1) rows = 1, cols = xg_ceil_div(y[1] * y[2], t->pp);
     if (ic * 2 <= t->icp && w.dw == 1) kw = 1, words = xg_ceil_div(w.kw * ic, t->icp);
     uint64_t one = xg_time_conv(m, (uint32_t)w.kh, (uint32_t)kw, (uint32_t)w.sh, (uint32_t)w.sh,

@@ -21,3 +21,14 @@ for s in layer ilp; do
 done
 [ -e large.xgb ] && fail "large.xgb was written"
 true
+
+# windows that no field holds: no smaller tile helps
+run 0 isa -m nano --form encoding -o default_isa.yaml
+awk '/^  [a-z]+:$/ { now = $1 } now == "poolinit:" && $1 == "kw:" { sub(/width: 8/, "width: 2") } { print }' default_isa.yaml >narrow_isa.yaml
+for s in layer ilp; do
+    run 1 compile "$source_dir/tests/data/block_spp.onnx" -m nano --encoding narrow_isa.yaml --calib random --random-weights \
+        --strategy $s -o refused.xgb
+    one_line_error
+    says err "wants kw of instruction poolinit"
+done
+true
