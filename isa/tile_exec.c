@@ -31,5 +31,6 @@ const char *xg_tile_exec(xg_state *s, const xg_inst *in) {
     if (d.has_ddr && d.ddr.end > s->ddr_bytes[d.ddr.region])
         return "the DDR region ends before the access";
     xg_regs_track(&xg_tile_family, &s->regs, in);
+    if (in->op != XG_T_CONV) xg_tile_fast_written(s, &d.out);
     return run[in->op] ? run[in->op](s, &d) : NULL;
 }

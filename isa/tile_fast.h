@@ -15,7 +15,8 @@
 
 enum {
     XG_TILE_BLOCK = 256, /* channels whose constants are prepared at once */
-    XG_TILE_BATCH = 32   /* pixels of a CONV whose accumulators are kept */
+    XG_TILE_BATCH = 32,  /* pixels of a CONV whose accumulators are kept */
+    XG_TILE_SUMS = 1024  /* pixels of a CONV whose input sums are kept for the next ones */
 };
 
 /* Which of the bits behind the point let the incrementer count up; 0 or all ones. Up for a value v
@@ -96,6 +97,14 @@ typedef struct xg_tile_rows {
 } xg_tile_rows;
 const xg_tile_rows *xg_tile_rows_of(xg_cpu level);
 
+/* What the sums over the input of a CONV depend on beside the bytes of its view. */
+typedef struct xg_tile_summed {
+    xg_tile_view in;
+    xg_tile_window win;
+    uint32_t rows, cols, words; /* of the output; channel words */
+    int32_t zp_in, zp_w;
+} xg_tile_summed;
+
 /* What the vector forms keep in an xg_tile_scratch. */
 typedef struct xg_tile_fast {
     const xg_tile_rows *rows; /* NULL: vector forms are switched off, for tests */
@@ -103,16 +112,21 @@ typedef struct xg_tile_fast {
     /* CONV (isa/tile_fast_dot.h) */
     int16_t *weights, *patch;
     const int8_t **tap;
-    uint8_t *pad;          /* the input's zero point, as many bytes as a tap has channels */
-    const int8_t **line;   /* first pixel of each input row */
-    int32_t *acc;          /* [XG_TILE_BATCH][channels rounded up to 16] */
-    int32_t *partial;      /* the same of the sums that CONV goes on from */
+    uint8_t *pad;               /* the input's zero point, as many bytes as a tap has channels */
+    const int8_t **line;        /* first pixel of each input row */
+    int32_t *acc;               /* [XG_TILE_BATCH][channels rounded up to 16] */
+    int32_t *partial;           /* the same of the sums that CONV goes on from */
+    int32_t sums[XG_TILE_SUMS]; /* of the pixels of `summed`, while has_sums */
+    xg_tile_summed summed;
+    bool has_sums;
     int32_t *start, *bias; /* [channels rounded up to 16] of the dot products; of the instruction */
 } xg_tile_fast;
 void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out);
 
 /* Whether the words that two views span may meet (their outermost words are compared). */
 bool xg_tile_may_meet(const xg_machine *m, const xg_tile_view *a, const xg_tile_view *b);
+/* An instruction is about to write `out`: forgets sums over what it may touch. */
+void xg_tile_fast_written(const xg_state *s, const xg_tile_view *out);
 /* Whether each word of the view belongs to one pixel only: then it does not matter in which order
  * pixels and channels are written. */
 static inline bool xg_tile_apart(const xg_tile_view *v) {

@@ -18,6 +18,7 @@ typedef struct conv {
     const xg_dot_form *form;
     int32_t lo, hi; /* of the accumulator */
     bool chan, acc_in, acc_out;
+    bool summed; /* the sums of the input are at hand */
     bool proved; /* no accumulator can leave its width; the bias is in dot.start */
 } conv;
 
@@ -208,26 +209,56 @@ static bool setup(conv *c) {
     return !meets_itself(c) && constants(c);
 }
 
+/* CONVs of other filters often follow with the same input, which none of them writes. */
+static void find_sums(conv *c) {
+    const xg_tile_operands *d = c->d;
+    const xg_tile_summed now = {.in = d->a,
+                                .win = d->win,
+                                .rows = d->out.rows,
+                                .cols = d->out.cols,
+                                .words = (uint32_t)d->in->f[XG_F(CONV, icw)],
+                                .zp_in = c->dot.zp_in,
+                                .zp_w = c->dot.zp_w};
+    _Static_assert(sizeof now == 26 * sizeof(int32_t), "compared as bytes");
+    c->summed = c->f->has_sums && memcmp(&now, &c->f->summed, sizeof now) == 0;
+    c->f->summed = now;
+    c->f->has_sums = false; /* until all of them are there */
+}
+
+/* Pixels i + p .. of a batch, PIXELS at a time. */
+static void multiply(const conv *c, uint32_t i, uint32_t n) {
+    int32_t here[PIXELS];
+    for (uint32_t p = 0; p < n; p += PIXELS) {
+        const uint32_t few = n - p < PIXELS ? n - p : PIXELS;
+        int32_t *less = i + p + PIXELS <= XG_TILE_SUMS ? c->f->sums + i + p : here;
+        find_taps(c, i + p, few);
+        if (c->form->centre && (!c->summed || less == here)) c->form->centre(&c->dot, less);
+        c->form->run(&c->dot, few, less, c->f->acc + (size_t)p * c->dot.lanes);
+    }
+}
+
 bool xg_tile_fast_conv(xg_state *s, const xg_tile_operands *d, uint32_t *r, uint32_t *x) {
     conv c = {.s = s, .d = d, .f = ((xg_tile_scratch *)s->scratch)->fast};
-    if (!setup(&c)) return false;
+    if (!setup(&c)) {
+        c.f->has_sums = false;
+        return false;
+    }
     pack(&c);
     find_lines(&c);
+    find_sums(&c);
     memset(c.f->pad, (uint8_t)c.dot.zp_in, c.dot.depth);
     const uint32_t all = d->out.rows * d->out.cols;
-    for (uint32_t i = *r * d->out.cols + *x; i < all; i += BATCH) {
+    const uint32_t first = *r * d->out.cols + *x;
+    for (uint32_t i = first; i < all; i += BATCH) {
         const uint32_t n = all - i < BATCH ? all - i : BATCH;
-        for (uint32_t p = 0; p < n; p += PIXELS) {
-            const uint32_t few = n - p < PIXELS ? n - p : PIXELS;
-            find_taps(&c, i + p, few);
-            c.form->run(&c.dot, few, c.f->acc + (size_t)p * c.dot.lanes);
-        }
+        multiply(&c, i, n);
         if (!c.proved && !start_values(&c, i, n)) {
             *r = i / d->out.cols, *x = i % d->out.cols;
             return false;
         }
         finish(&c, i, n);
     }
+    c.f->has_sums = c.form->centre && first == 0;
     return true;
 }
 #else

@@ -116,9 +116,8 @@ VNNI_INLINE void block_vnni(const xg_tile_dot *d, uint32_t o, const int32_t less
                             _mm512_sub_epi32(s[p], _mm512_set1_epi32(less[p])));
 }
 
-VNNI static void run_vnni(const xg_tile_dot *d, uint32_t n, int32_t *out) {
-    int32_t less[PIXELS];
-    centre_terms(d, less);
+VNNI static void run_vnni(const xg_tile_dot *d, uint32_t n, const int32_t less[PIXELS],
+                          int32_t *out) {
     for (uint32_t o = 0; o < d->lanes; o += LANES) {
         if (n == 1)
             block_vnni(d, o, less, 1, out);
@@ -129,7 +128,7 @@ VNNI static void run_vnni(const xg_tile_dot *d, uint32_t n, int32_t *out) {
     }
 }
 
-const xg_dot_form xg_dot_vnni = {pack_vnni, run_vnni};
+const xg_dot_form xg_dot_vnni = {pack_vnni, centre_terms, run_vnni};
 
 /* ---- AVX2 ------------------------------------------------------------------------------------ */
 
@@ -226,7 +225,9 @@ AVX2_INLINE void block_avx2(const xg_tile_dot *d, uint32_t o, uint32_t first, in
     }
 }
 
-AVX2 static void run_avx2(const xg_tile_dot *d, uint32_t n, int32_t *out) {
+AVX2 static void run_avx2(const xg_tile_dot *d, uint32_t n, const int32_t less[PIXELS],
+                          int32_t *out) {
+    (void)less;
     const size_t ld = padded(d);
     for (uint32_t p = 0; p < n; p++) {
         int16_t *to = d->patch + p * ld;
@@ -243,5 +244,5 @@ AVX2 static void run_avx2(const xg_tile_dot *d, uint32_t n, int32_t *out) {
         }
 }
 
-const xg_dot_form xg_dot_avx2 = {pack_avx2, run_avx2};
+const xg_dot_form xg_dot_avx2 = {pack_avx2, NULL, run_avx2};
 #endif

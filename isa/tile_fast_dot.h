@@ -28,9 +28,12 @@ typedef struct xg_dot_form {
     /* Filters o .. o + XG_DOT_LANES - 1, k bytes each; NULL: does not exist, its sum is of no use.
      */
     void (*pack)(const xg_tile_dot *d, uint32_t o, const int8_t *const w[XG_DOT_LANES]);
+    /* What to take off the sums of the pixels of tap[], whatever the filters; NULL: nothing. */
+    void (*centre)(const xg_tile_dot *d, int32_t less[XG_DOT_PIXELS]);
     /* out[p * lanes + o] = start[o] + sum (x - zp_in)(w - zp_w) of the first n pixels of tap[],
-     * where all XG_DOT_PIXELS are set; out has room for all of them. */
-    void (*run)(const xg_tile_dot *d, uint32_t n, int32_t *out);
+     * where all XG_DOT_PIXELS are set; out has room for all of them. less[]: as centre() gives it.
+     */
+    void (*run)(const xg_tile_dot *d, uint32_t n, const int32_t less[XG_DOT_PIXELS], int32_t *out);
 } xg_dot_form;
 extern const xg_dot_form xg_dot_vnni, xg_dot_avx2;
 

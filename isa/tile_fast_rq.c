@@ -148,6 +148,11 @@ bool xg_tile_may_meet(const xg_machine *m, const xg_tile_view *a, const xg_tile_
     return a->addr < view_end(m, b) && b->addr < view_end(m, a);
 }
 
+void xg_tile_fast_written(const xg_state *s, const xg_tile_view *out) {
+    xg_tile_fast *f = ((xg_tile_scratch *)s->scratch)->fast;
+    if (xg_tile_may_meet(s->machine, &f->summed.in, out)) f->has_sums = false;
+}
+
 void xg_tile_fast_init(xg_arena *a, const xg_machine *m, xg_tile_fast **out) {
     const xg_tile_machine *t = &m->tile;
     const size_t lanes = ((size_t)t->ocp + 15) / 16 * 16, n = xg_tile_conv_length(m);

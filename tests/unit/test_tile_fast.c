@@ -428,6 +428,47 @@ static void test_elew(void **state) {
     instructions(state, 300, 0.85, elew_operands);
 }
 
+/* A CONV, a pixel of its input loaded anew, the CONV again: nothing that is kept may be stale. */
+static bool again(xg_ctx *c, uint64_t seed) {
+    bench b;
+    char why[XG_TILE_WHY_BYTES];
+    xg_tile_operands d;
+    xg_arena *a = xg_arena_new(c);
+    begin(&b, a, seed);
+    conv_operands(&b);
+    xg_inst load = test_inst(XG_T_LOAD);
+    const int32_t *in = b.in.f, *init = b.init.f;
+    SET(load, LOAD, reg, XG_REG_IN), SET(load, LOAD, rows, 1), SET(load, LOAD, cols, 1);
+    SET(load, LOAD, ch, b.m.tile.icp < 16 ? (int32_t)b.m.tile.icp : 16), SET(load, LOAD, fold, 1);
+    SET(load, LOAD, addr, in[XG_F(CONV, in_addr)]);
+    SET(load, LOAD, row0, in[XG_F(CONV, in_row0)]);
+    SET(load, LOAD, ring, init[XG_F(CONVINIT, in_ring)]);
+    SET(load, LOAD, il, init[XG_F(CONVINIT, in_il)]);
+    SET(load, LOAD, row, init[XG_F(CONVINIT, in_row)]);
+    SET(load, LOAD, pix, init[XG_F(CONVINIT, in_pix)]);
+    xg_regs regs = {0};
+    xg_regs_track(&xg_tile_family, &regs, &b.init);
+    bool ran = xg_tile_operands_of(&b.m, &regs, &b.in, &d, why) &&
+               xg_tile_operands_of(&b.m, &regs, &load, &d, why);
+    for (int mem = 1; ran && mem < XG_TILE_MEMS; mem++)
+        memcpy(b.st[USUAL]->mem[mem], b.st[SCALAR]->mem[mem], b.st[SCALAR]->mem_bytes[mem]);
+    const xg_inst *const run[] = {&b.init, &b.in, &load, &b.in};
+    for (size_t i = 0; ran && i < XG_COUNT(run); i++) {
+        ran = !xg_tile_family.exec(b.st[SCALAR], run[i]);
+        assert_int_equal(ran, !xg_tile_family.exec(b.st[USUAL], run[i]));
+    }
+    if (ran) same_memories(&b, USUAL, seed);
+    xg_arena_free(a);
+    return ran;
+}
+
+static void test_again(void **state) {
+    const xg_test *t = *state;
+    int run = 0;
+    for (uint64_t i = 0; i < 2000; i++) run += again(t->c, 7907 * i + 5);
+    assert_true(run > 300);
+}
+
 /* ---- programs -------------------------------------------------------------------------------- */
 
 static uint64_t run_program(xg_test *t, xg_arena *a, const xg_machine *m, const xg_segment *seg,
@@ -461,7 +502,7 @@ static void test_programs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_requantise), TEST(test_add),  TEST(test_conv),     TEST(test_dwconv),
-        TEST(test_pool),       TEST(test_elew), TEST(test_programs),
+        TEST(test_pool),       TEST(test_elew), TEST(test_programs), TEST(test_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
