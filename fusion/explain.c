@@ -16,6 +16,8 @@ typedef struct overview {
     const xg_selection *s;
     const bool *ddr;
     uint64_t total;
+    uint64_t tiled, estimated; /* of groups with tiles: the forecast, the solver's estimate */
+    uint32_t judged, near;     /* those of 1 % of the whole and more; estimated within 10 % */
     uint32_t host, accel, groups;
     xg_buf *out;
 } overview;
@@ -68,6 +70,12 @@ static void put_group(overview *o, uint32_t i) {
     const xg_surroundings env = xg_surroundings_of(o->a, o->s, o->e->m);
     xg_cost_by_term(gr, o->e->m, g, &env, &c);
     if (c.parts.valid) put_places(o, &c, &places);
+    int64_t off = (int64_t)c.est.cycles - (int64_t)g->cost_cycles;
+    bool judged = c.parts.valid && g->cost_cycles * 100 >= o->total;
+    o->tiled += c.parts.valid ? g->cost_cycles : 0;
+    o->estimated += c.parts.valid ? c.est.cycles : 0;
+    o->judged += judged;
+    o->near += judged && (off < 0 ? -off : off) * 10 <= (int64_t)g->cost_cycles;
     xg_putf(o->out, "%5u  %11s  %5.1f%%  %-7s %s %-15s %s (%s)\n", i, digits(o, g->cost_cycles),
             o->total ? 100.0 * (double)g->cost_cycles / (double)o->total : 0, c.slowest,
             short_strategy(o, g), places.n ? places.p : "", names, g->pattern);
@@ -78,6 +86,14 @@ static void put_totals(const overview *o) {
     double ms = o->e->m->clock_khz ? (double)o->total / (double)o->e->m->clock_khz : 0;
     xg_putf(o->out, "\npredicted  %s cycles, %.4g ms at %g MHz, without the host\n",
             digits(o, o->total), ms, o->e->m->clock_khz / 1000.0);
+    if (o->tiled)
+        xg_putf(
+            o->out,
+            "estimated  %s cycles (%+.1f %%) by the formula that candidates are compared by; %u "
+            "of %u groups of 1 %% and more within 10 %%\n",
+            digits(o, o->estimated),
+            100.0 * ((double)o->estimated - (double)o->tiled) / (double)o->tiled, o->near,
+            o->judged);
     const char *note = s->note ? s->note : "";
     if (!strncmp(note, "ilp: ", 5))
         xg_putf(o->out, "solver     %.*s (value: 16 x cycles + busy cycles of the DDR)\n",
