@@ -84,12 +84,13 @@ static int64_t apart_gain(const sides *d, const xg_machine *m, const uint32_t *p
 /* All readers load it, part by part: none sees it as another shape, has it in its own result's
  * memory, or gathers its columns. */
 static bool loaded_in_parts(const sides *d, const xg_machine *m, const uint32_t *parent,
-                            const bool *apart, uint32_t t) {
+                            const xg_concat_form *form, uint32_t t) {
+    if (xg_tensorp(d->g, t)->is_output) return false;
     for (uint32_t u = d->uses.first[t]; u < d->uses.first[t + 1]; u++) {
         uint32_t i = d->uses.node[u];
         const xg_node *n = xg_nodep(d->g, i);
         if (!d->accel[i] || xg_node_tile_kind(d->g, n) == XG_TK_VIEW) return false;
-        if (parent[t] == n->out[0] && !apart[parent[t]]) return false;
+        if (parent[t] == n->out[0] && form[parent[t]] == XG_CONCAT_WHOLE) return false;
         if (n->in[0] == t && xg_may_fold(d->g, m, i)) return false;
     }
     return true;
@@ -99,19 +100,37 @@ bool xg_read_apart(const xg_graph *g, const xg_node *concat, uint32_t k) {
     return xg_quant_equal(xg_in(g, concat, k)->quant, xg_out(g, concat, 0)->quant);
 }
 
-bool *xg_concats_apart(const xg_selection *s, const xg_machine *m, xg_arena *a) {
+/* What it saves per image to gather a result on chip: a run for each pixel of each operand, less
+ * what moves once more, with one load for each operand and a save for tiles of a quarter of the
+ * memory; twice, as readers wait for it. */
+static int64_t gather_gain(const sides *d, const xg_machine *m, const xg_node *n) {
+    int64_t gain = 0, y[4], x[4], begin = m->tile.load_start + m->ddr.latency;
+    const xg_tensor *t = xg_out(d->g, n, 0);
+    xg_slice whole = xg_slice_whole(t, 0);
+    int64_t tiles = xg_ceil_div(4 * (int64_t)xg_fm_words(m, &whole, 1), m->tile.fm_depth);
+    xg_dims4(t, y);
+    for (uint32_t k = 0; k < n->nin; k++) {
+        xg_dims4(xg_in(d->g, n, k), x);
+        if (!xg_read_apart(d->g, n, k) || x[0] != y[0] || x[3] == y[3]) return 0;
+        gain += run_cycles(m, x[1] * x[2]);
+    }
+    return gain - 2 * (tiles * (n->nin + 1) * begin + 2 * y[1] * y[2] * y[3] / m->tile.port_bytes);
+}
+
+xg_concat_form *xg_concat_forms(const xg_selection *s, const xg_machine *m, xg_arena *a) {
     sides d = sides_of(s, a);
     const uint32_t *parent = parents(&d, a);
-    bool *apart = xg_newn(a, bool, s->graph->tensor.n + 1);
+    xg_concat_form *form = xg_newn(a, xg_concat_form, s->graph->tensor.n + 1);
     for (uint32_t i = s->graph->node.n; i-- > 0;) { /* last concats first, as above */
         const xg_node *n = xg_nodep(s->graph, i);
         uint32_t t = n->out[0];
-        if (n->op != XG_OP_Concat || !d.accel[i] || (s->on_chip && s->on_chip[t]) ||
-            xg_tensorp(s->graph, t)->is_output)
-            continue;
-        apart[t] = loaded_in_parts(&d, m, parent, apart, t) && apart_gain(&d, m, parent, n) > 0;
+        if (n->op != XG_OP_Concat || !d.accel[i] || (s->on_chip && s->on_chip[t])) continue;
+        if (loaded_in_parts(&d, m, parent, form, t) && apart_gain(&d, m, parent, n) > 0)
+            form[t] = XG_CONCAT_APART;
+        else if (gather_gain(&d, m, n) > 0)
+            form[t] = XG_CONCAT_GATHERED;
     }
-    return apart;
+    return form;
 }
 
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a) {

@@ -81,11 +81,19 @@ uint32_t xg_selection_rounds(const xg_selection *s, const xg_machine *m, uint32_
  * the concat costs no instruction for it (a tensor that a concat takes twice lies there once).
  * XG_NONE: in none. */
 uint32_t *xg_concat_parents(const xg_selection *s, xg_arena *a);
-/* [tensors] Results of concats that, as long as they lie in DDR, lie there in pieces: each operand
- * stays where it was made, and readers load it into its part of their buffers. So no producer
- * saves runs of a few channels, and nothing is copied; operands of another scale are, into a place
- * of the result's own. Only where all readers can load so, and where it is cheaper. */
-bool *xg_concats_apart(const xg_selection *s, const xg_machine *m, xg_arena *a);
+/* How a concat's result lies in DDR. */
+typedef enum xg_concat_form {
+    XG_CONCAT_WHOLE, /* producers save into it, where they can; other operands are copied */
+    /* In pieces: each operand stays where it was made, and readers load it into its part of their
+     * buffers. So no producer saves runs of a few channels, and nothing is copied; operands of
+     * another scale are, into a place of the result's own. Where all readers can load so. */
+    XG_CONCAT_APART,
+    /* Producers save whole maps; then the concat loads all of them into one buffer, and saves that.
+     * For results that are seen as other shapes, or by the host. */
+    XG_CONCAT_GATHERED
+} xg_concat_form;
+/* [tensors] The form that is cheapest for results of concats that are not on chip. */
+xg_concat_form *xg_concat_forms(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* Whether operand k of such a concat is read where it lies: its scale is the result's. */
 bool xg_read_apart(const xg_graph *g, const xg_node *concat, uint32_t k);
 /* [tensors] Which tensors may stay on chip until their last reader: made by a tile group and read

@@ -73,15 +73,17 @@ static bool is_map_operand(const xg_graph *g, const xg_node *n, uint32_t k) {
 /* Concat operands share the result's memory, or live as long as the result is read. */
 static void merge_concats(place_ctx *c, xg_arena *tmp) {
     const uint32_t *parent = xg_concat_parents(c->p->sel, tmp);
-    const bool *apart = xg_concats_apart(c->p->sel, c->p->machine, tmp);
+    const xg_concat_form *form = xg_concat_forms(c->p->sel, c->p->machine, tmp);
     for (uint32_t t = 0; t < c->g->tensor.n; t++) {
-        c->p->place[t].apart = apart[t];
-        if (parent[t] != XG_NONE && !apart[parent[t]]) c->p->place[t].root = parent[t];
+        c->p->place[t].apart = form[t] == XG_CONCAT_APART;
+        c->p->place[t].gathered = form[t] == XG_CONCAT_GATHERED;
+        if (parent[t] != XG_NONE && form[parent[t]] == XG_CONCAT_WHOLE)
+            c->p->place[t].root = parent[t];
     }
     for (uint32_t i = c->g->node.n; i-- > 0;) {
         const xg_node *n = xg_nodep(c->g, i);
         bool copies = false;
-        if (!apart[n->out[0]]) continue;
+        if (form[n->out[0]] != XG_CONCAT_APART) continue;
         for (uint32_t k = 0; k < n->nin; k++) {
             uint32_t t = n->in[k];
             copies |= !xg_read_apart(c->g, n, k);
@@ -323,7 +325,7 @@ bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k) {
 
 bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k) {
     if (p->place[concat->out[0]].apart) return !xg_read_apart(p->graph, concat, k);
-    return !xg_lies_inside(p, concat, k);
+    return !p->place[concat->out[0]].gathered && !xg_lies_inside(p, concat, k);
 }
 
 xg_place xg_seen_place(const xg_plan *p, uint32_t tensor, const xg_slice *s, bool flat) {

@@ -107,6 +107,7 @@ typedef struct xg_seg_plan {
 typedef struct xg_place_row {
     bool placed;        /* lies in DDR */
     bool apart;         /* a concat's result: its operands lie where they were made */
+    bool gathered;      /* a concat's result: loaded from its operands and saved */
     bool stays;         /* lies on chip from its making to its last reader */
     bool flat;          /* stays: as its flat view */
     uint32_t last;      /* group of the last reader */
@@ -166,7 +167,8 @@ XG_MUST_USE xg_status xg_place_tensors(xg_plan *p);
 /* True when operand k of a concat needs no copy: its producer writes it into the result (a tensor
  * given twice lies there once). */
 bool xg_lies_inside(const xg_plan *p, const xg_node *concat, uint32_t k);
-/* True when a concat's operand is copied: it neither lies inside the result nor is read apart. */
+/* True when a concat's operand is copied: neither lies inside the result, nor is read apart or
+ * gathered. */
 bool xg_copies_operand(const xg_plan *p, const xg_node *concat, uint32_t k);
 /* The place of a slice's first element. */
 uint64_t xg_place_address(const xg_place *pl, const xg_slice *s);

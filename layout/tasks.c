@@ -169,18 +169,18 @@ static bool common(const xg_slice *a, const xg_slice *b, const xg_slice *from, x
     return true;
 }
 
-/* t: a load with its buffer, its tensor, and where that begins in the buffer's tensor. */
-static void add_parts(gen *g, xg_task t) {
-    const xg_tensor *y = xg_tensorp(g->g, t.tensor);
-    const xg_place_row *row = &g->plan->place[t.tensor];
-    const xg_node *n = row->apart ? xg_nodep(g->g, y->producer) : NULL;
-    for (uint32_t k = 0; n && k < n->nin; k++) {
-        xg_slice all = xg_slice_whole(xg_in(g->g, n, k), t.s.n);
+static void add_parts(gen *g, xg_task t);
+
+/* t as below, of the result of a concat, from its operands. */
+static void add_operands(gen *g, const xg_task *t) {
+    const xg_node *n = xg_nodep(g->g, xg_tensorp(g->g, t->tensor)->producer);
+    for (uint32_t k = 0; k < n->nin; k++) {
+        xg_slice all = xg_slice_whole(xg_in(g->g, n, k), t->s.n);
         xg_slice whole = xg_concat_slice(g->g, n, k, all);
         bool copied = xg_copies_operand(g->plan, n, k);
         const xg_slice origin = copied ? (xg_slice){0} : whole;
-        xg_task part = t;
-        if (!common(&t.s, &whole, &origin, &part.s)) continue;
+        xg_task part = *t;
+        if (!common(&t->s, &whole, &origin, &part.s)) continue;
         part.i0 += origin.c0, part.i1 += origin.h0, part.acc_in += origin.w0;
         if (!copied) part.tensor = n->in[k];
         if (copied)
@@ -188,7 +188,14 @@ static void add_parts(gen *g, xg_task t) {
         else
             add_parts(g, part);
     }
-    if (!n) add_task(g, t);
+}
+
+/* t: a load with its buffer, its tensor, and where that begins in the buffer's tensor. */
+static void add_parts(gen *g, xg_task t) {
+    if (g->plan->place[t.tensor].apart)
+        add_operands(g, &t);
+    else
+        add_task(g, t);
 }
 
 static void add_load(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
@@ -803,6 +810,18 @@ static void copy_operand(gen *g, uint32_t node, uint32_t k, xg_slice from, xg_sl
     g->b->tile++;
 }
 
+/* A part of a concat's result: its operands' loads, and one save. */
+static void gather(gen *g, uint32_t tensor, const xg_slice *s) {
+    xg_task t = blank(XG_TASK_LOAD, g->b->stage + 1);
+    t.tensor = tensor;
+    t.s = *s;
+    t.out = add_map_buffer(g, tensor, s, 1, g->b->stage + 1, 2);
+    add_operands(g, &t);
+    ++g->b->stage;
+    save(g, tensor, s, t.out, 0);
+    g->b->tile++;
+}
+
 /* Size of the parts in which a slice is copied: a quarter of the feature-map memory at most, so
  * that copies overlap. */
 static xg_slice copy_part(const gen *g, const xg_slice *s) {
@@ -821,9 +840,11 @@ static xg_slice copy_part(const gen *g, const xg_slice *s) {
     return p;
 }
 
+/* One image of operand k; k = XG_NONE: of the result, gathered. */
 static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, uint32_t *turn) {
     const xg_node *n = xg_nodep(g->g, node);
-    xg_slice whole = xg_slice_whole(xg_in(g->g, n, k), image), part = copy_part(g, &whole);
+    const xg_tensor *t = k == XG_NONE ? xg_out(g->g, n, 0) : xg_in(g->g, n, k);
+    xg_slice whole = xg_slice_whole(t, image), part = copy_part(g, &whole);
     for (uint32_t h = 0; h < whole.h1; h += part.h1)
         for (uint32_t w = 0; w < whole.w1; w += part.w1)
             for (uint32_t c = 0; c < whole.c1; c += part.c1) {
@@ -840,15 +861,21 @@ static void copy_image(gen *g, uint32_t node, uint32_t k, uint32_t image, uint32
                               (uint32_t)xg_min(w + part.w1, whole.w1),
                               c,
                               (uint32_t)xg_min(c + part.c1, whole.c1)};
-                copy_operand(g, node, k, s, xg_concat_slice(g->g, n, k, s));
+                if (k == XG_NONE)
+                    gather(g, n->out[0], &s);
+                else
+                    copy_operand(g, node, k, s, xg_concat_slice(g->g, n, k, s));
             }
 }
 
 static void concat_group(gen *g) {
     uint32_t node = g->grp->node[0], turn = 0;
     const xg_node *n = xg_nodep(g->g, node);
+    int64_t d[4];
+    xg_dims4(xg_out(g->g, n, 0), d);
+    for (uint32_t image = 0; image < d[0] && g->plan->place[n->out[0]].gathered; image++)
+        copy_image(g, node, XG_NONE, image, &turn);
     for (uint32_t k = 0; k < n->nin; k++) {
-        int64_t d[4];
         xg_dims4(xg_in(g->g, n, k), d);
         for (uint32_t image = 0; image < d[0] && xg_copies_operand(g->plan, n, k); image++)
             copy_image(g, node, k, image, &turn);

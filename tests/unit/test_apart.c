@@ -33,7 +33,8 @@ typedef struct sample {
     const xg_graph *g;
     uint32_t apart[3]; /* results of concats that are read apart */
     uint32_t mixed;    /* and one with an operand of another scale, which is copied */
-    uint32_t whole[2]; /* and of such as are not: an output, one that a Slice reads */
+    uint32_t whole;    /* an output of the model with such an operand */
+    uint32_t viewed;   /* read by a Slice: gathered, where that pays */
 } sample;
 
 /* Operands that begin in the middle of a word, a view, the model's input, one given twice, one of
@@ -74,7 +75,8 @@ static sample network(xg_test *t, const xg_machine *m) {
         .apart = {inner, framed, beside},
 
         .mixed = outer,
-        .whole = {last, viewed},
+        .whole = last,
+        .viewed = viewed,
     };
 }
 
@@ -105,34 +107,38 @@ static void check_text(xg_test *t, const xg_machine *m, const sample *x, const x
     assert_true(r.equal && again->place[x->mixed].apart);
 }
 
-static void check_layer(xg_test *t, const xg_machine *m, const sample *x) {
+/* Returns whether the tensor that a Slice reads was gathered. */
+static bool check_layer(xg_test *t, const xg_machine *m, const sample *x) {
     xg_selection s;
     xg_plan *p;
     assert_ok(t->c, xg_select(t->a, x->g, m, "layer", &s));
-    const bool *apart = xg_concats_apart(&s, m, t->a);
+    const xg_concat_form *form = xg_concat_forms(&s, m, t->a);
     (void)check_program(t, x->g, m, &s);
     assert_ok(t->c, xg_plan_make(t->a, &s, m, &p));
     check_text(t, m, x, p);
     for (uint32_t i = 0; i < XG_COUNT(x->apart); i++) {
-        assert_true(apart[x->apart[i]]);
+        assert_int_equal(form[x->apart[i]], XG_CONCAT_APART);
         assert_false(p->place[x->apart[i]].placed);
         assert_int_equal(moves(p, x->apart[i], XG_TASK_SAVE), 0);
         assert_int_equal(moves(p, x->apart[i], XG_TASK_LOAD), 0);
     }
-    assert_true(apart[x->mixed] && p->place[x->mixed].placed);
+    assert_true(form[x->mixed] == XG_CONCAT_APART && p->place[x->mixed].placed);
     assert_true(moves(p, x->mixed, XG_TASK_SAVE) && moves(p, x->mixed, XG_TASK_LOAD));
-    for (uint32_t i = 0; i < XG_COUNT(x->whole); i++) {
-        assert_false(apart[x->whole[i]]);
-        assert_true(p->place[x->whole[i]].placed);
-    }
+    assert_true(form[x->whole] == XG_CONCAT_WHOLE && p->place[x->whole].placed);
+    assert_true(form[x->viewed] != XG_CONCAT_APART && p->place[x->viewed].placed);
+    bool gathered = form[x->viewed] == XG_CONCAT_GATHERED;
+    assert_true(!gathered || moves(p, x->viewed, XG_TASK_SAVE) > 0);
+    assert_int_equal(moves(p, x->viewed, XG_TASK_LOAD), 0);
+    return gathered;
 }
 
 static void test_apart(void **state) {
     xg_test *t = *state;
+    uint32_t gathered = 0;
     for (const char *const *name = xg_machine_names(); *name; name++) {
         const xg_machine *m = load_machine(t, *name);
         sample s = network(t, m);
-        check_layer(t, m, &s);
+        gathered += check_layer(t, m, &s);
         static const char *const strategies[] = {"greedy", "path", "ilp"};
         for (uint32_t i = 0; i < XG_COUNT(strategies); i++) {
             xg_selection sel;
@@ -140,6 +146,7 @@ static void test_apart(void **state) {
             (void)check_program(t, s.g, m, &sel);
         }
     }
+    assert_true(gathered > 0);
 }
 
 int main(void) {
