@@ -4,10 +4,11 @@
 #define XG_CHOOSE_H
 
 #include "fusion/estimate.h"
+#include "fusion/flat.h"
 
 typedef struct xg_chooser {
     xg_arena *a;
-    const xg_graph *g;
+    const xg_graph *g, *flat; /* flat: of flat groups (fusion/flat.h) */
     const xg_machine *m;
     xg_selection *out;
     xg_uses uses;
@@ -19,11 +20,14 @@ typedef struct xg_chooser {
     bool (*admit)(void *arg, const uint32_t *node, uint32_t n); /* see xg_select_options */
     void *admit_arg;
     bool image_by_image, nothing_kept; /* see xg_select_options */
+    bool flat_views;                   /* groups may be flat */
 } xg_chooser;
 
 void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_machine *m,
                      xg_selection *out);
 xg_group xg_make_group(xg_chooser *c, const uint32_t *node, uint32_t n, const char *pattern);
+/* Whether flat strategies of the group are worth a look. */
+bool xg_may_be_flat(const xg_chooser *c, const xg_group *g);
 /* Strategy and cost for a group that runs alone, everything in DDR. */
 void xg_price_group(xg_chooser *c, xg_group *g);
 /* Groups in an order in which they can run, staying on one side (accelerator, host) as long as

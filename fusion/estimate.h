@@ -8,9 +8,10 @@
 /* What surrounds a group: which of its border tensors lie on chip, and how much room that leaves.
  */
 typedef struct xg_surroundings {
-    const bool *on_chip; /* [tensors]; NULL: none */
-    const bool *to_ddr;  /* [tensors] saved although it stays on chip; NULL: none */
-    uint32_t fm_words;   /* feature-map words in each bank that the group may use */
+    const bool *on_chip;  /* [tensors]; NULL: none */
+    const bool *to_ddr;   /* [tensors] saved although it stays on chip; NULL: none */
+    uint32_t fm_words;    /* feature-map words in each bank that the group may use */
+    const xg_graph *flat; /* the graph that flat groups see, or NULL: not asked for */
 } xg_surroundings;
 
 typedef struct xg_estimate {

@@ -1,5 +1,6 @@
 /* The choice as a whole: a line a group, and totals. */
 #include "fusion/explain_inner.h"
+#include "fusion/flat.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -31,12 +32,15 @@ static const char *short_strategy(const overview *o, const xg_group *g) {
     static const char *const splits[] = {"images", "rows", "channels", "one core"};
     const xg_strategy *s = &g->strategy;
     int64_t d[4];
-    xg_group_dims(o->s->graph, g, d);
+    xg_group_view(o->s->graph, o->e->m, g, d);
     return xg_strf(o->a, "%-13s %-8s %-8s",
                    xg_strf(o->a, "%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s",
                            xg_min(s->tile_h ? s->tile_h : d[1], d[1]),
                            xg_min(s->tile_w ? s->tile_w : d[2], d[2]),
-                           xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]), s->fold ? "f" : "",
+                           xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]),
+                           s->flat   ? "r"
+                           : s->fold ? "f"
+                                     : "",
                            s->tile_ic ? "p" : ""),
                    s->order == XG_WEIGHT_STATIONARY ? "weights"
                    : s->weights_resident            ? "both"

@@ -1,5 +1,6 @@
 /* What every explanation begins with: names, candidates, and covers solved again. */
 #include "fusion/explain_inner.h"
+#include "fusion/flat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,8 +110,10 @@ uint64_t xg_simulated(const teller *t, const xg_selection *s) {
 }
 
 xg_surroundings xg_surroundings_of(xg_arena *a, const xg_selection *sel, const xg_machine *m) {
-    return (xg_surroundings){
-        .on_chip = sel->on_chip, .to_ddr = xg_needs_ddr(sel, a), .fm_words = m->tile.fm_depth};
+    return (xg_surroundings){.on_chip = sel->on_chip,
+                             .to_ddr = xg_needs_ddr(sel, a),
+                             .fm_words = m->tile.fm_depth,
+                             .flat = xg_flat_graph(a, sel->graph, m)};
 }
 
 /* ---- beginning ---------------------------------------------------------------------------------

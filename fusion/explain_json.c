@@ -1,5 +1,6 @@
 /* The explanations as JSON. Cycles and bytes mean what the texts' terms mean. */
 #include "fusion/explain_inner.h"
+#include "fusion/flat.h"
 
 #include "base/json.h"
 
@@ -13,11 +14,11 @@ static void put_names(xg_json *j, const char *key, const xg_graph *g, const uint
     xg_json_close(j, ']');
 }
 
-static void put_strategy(xg_json *j, const xg_graph *g, const xg_group *grp) {
+static void put_strategy(xg_json *j, const xg_graph *g, const xg_machine *m, const xg_group *grp) {
     static const char *const splits[] = {"images", "rows", "channels", "one core"};
     const xg_strategy *s = &grp->strategy;
     int64_t d[4];
-    xg_group_dims(g, grp, d);
+    xg_group_view(g, m, grp, d);
     xg_json_key(j, "strategy");
     xg_json_open(j, '{');
     xg_json_kint(j, "tile_rows", xg_min(s->tile_h ? s->tile_h : d[1], d[1]));
@@ -27,6 +28,7 @@ static void put_strategy(xg_json *j, const xg_graph *g, const xg_group *grp) {
     xg_json_kstr(j, "stays", s->order == XG_MAP_STATIONARY ? "maps" : "weights");
     xg_json_kbool(j, "weights_resident", s->weights_resident);
     xg_json_kbool(j, "columns_as_channels", s->fold);
+    xg_json_kbool(j, "flat", s->flat);
     xg_json_kstr(j, "split", splits[s->split]);
     xg_json_close(j, '}');
 }
@@ -121,7 +123,7 @@ static void put_entry(const teller *t, xg_json *j, const xg_entry *e) {
     if (e->simulated) xg_json_kint(j, "simulated_cycles", (int64_t)e->simulated);
     if (e->swapped) xg_json_kint(j, "put_in_simulated_cycles", (int64_t)e->swapped);
     if (e->terms.parts.valid) {
-        put_strategy(j, t->g, &e->group);
+        put_strategy(j, t->g, t->e->m, &e->group);
         put_fit(j, &e->fit);
         put_terms(j, t->g, &e->terms);
     }
@@ -234,7 +236,7 @@ static void put_group(xg_json *j, const xg_explain *e, const xg_surroundings *en
     if (xg_group_tiles(g, grp)) {
         xg_cost_terms c;
         xg_cost_by_term(g, e->m, grp, env, &c);
-        put_strategy(j, g, grp);
+        put_strategy(j, g, e->m, grp);
         if (c.parts.valid) put_terms(j, g, &c);
     }
     xg_json_close(j, '}');

@@ -109,6 +109,7 @@ void xg_cost_by_term(const xg_graph *g, const xg_machine *m, const xg_group *grp
                      const xg_surroundings *env, xg_cost_terms *out) {
     memset(out, 0, sizeof *out);
     xg_parts *p = &out->parts;
+    if (grp->strategy.flat && env && env->flat) g = env->flat;
     xg_estimate_parts(g, m, grp, &grp->strategy, p);
     if (!p->valid) return;
     xg_estimate_group(g, m, grp, &grp->strategy, env, &out->est);

@@ -1,5 +1,6 @@
 /* Words for nodes, strategies and costs. */
 #include "fusion/explain_inner.h"
+#include "fusion/flat.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -49,7 +50,7 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     const char *const cores = xg_strf(t->a, "%u cores", t->e->m->cores);
     int64_t d[4];
     xg_buf b = {.arena = t->a};
-    xg_group_dims(t->g, grp, d);
+    xg_group_view(t->g, t->e->m, grp, d);
     xg_putf(&b, "tile %" PRId64 " x %" PRId64 " x %" PRId64,
             xg_min(s->tile_h ? s->tile_h : d[1], d[1]), xg_min(s->tile_w ? s->tile_w : d[2], d[2]),
             xg_min(s->tile_oc ? s->tile_oc : d[3], d[3]));
@@ -63,6 +64,7 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
     if (s->weights_resident) xg_puts(&b, ", all of them on chip at once");
     if (s->keep) xg_puts(&b, "; rows that two tiles need are kept");
     if (s->fold) xg_puts(&b, "; kernel columns taken as channels");
+    if (s->flat) xg_puts(&b, "; rows and columns are those of the flat view");
     switch (s->split) {
     case XG_SPLIT_IMAGE:
         xg_puts(&b, t->e->m->cores > 1 ? "; an image a core" : "");

@@ -16,19 +16,12 @@ xg_flat xg_flat_own(const xg_machine *m, int64_t h, int64_t w) {
     return view_of(m, (uint64_t)(h * w), (uint64_t)w);
 }
 
-/* One row group, two, three ...: the fewest columns that hold all pixels. */
 xg_flat xg_flat_of(const xg_machine *m, int64_t h, int64_t w) {
-    enum { GROUPS_MAX = 64, COLS_MAX = 4096 };
-    uint64_t pixels = (uint64_t)(h * w), pp = m->tile.pp;
-    xg_flat best = xg_flat_own(m, h, w);
-    for (uint64_t groups = 1; groups <= GROUPS_MAX; groups++) {
-        uint64_t cols = (pixels + groups * pp - 1) / (groups * pp);
-        if (cols > COLS_MAX) continue;
-        xg_flat f = view_of(m, pixels, cols);
-        if (f.steps < best.steps) best = f;
-        if (cols == 1) break;
-    }
-    return best;
+    int64_t pixels = h * w, groups = xg_ceil_div(h, m->tile.pp);
+    xg_flat own = xg_flat_own(m, h, w),
+            f = view_of(m, (uint64_t)pixels,
+                        (uint64_t)xg_ceil_div(pixels, groups * (int64_t)m->tile.pp));
+    return f.steps < own.steps ? f : own;
 }
 
 const xg_graph *xg_flat_graph(xg_arena *a, const xg_graph *g, const xg_machine *m) {
@@ -124,4 +117,10 @@ bool xg_flat_pays(const xg_graph *g, const xg_machine *m, const xg_group *grp) {
     xg_group_dims(g, grp, d);
     uint64_t flat = xg_flat_of(m, d[1], d[2]).steps, own = xg_flat_own(m, d[1], d[2]).steps;
     return flat + own / 50 < own;
+}
+
+void xg_group_view(const xg_graph *g, const xg_machine *m, const xg_group *grp, int64_t d[4]) {
+    xg_group_dims(g, grp, d);
+    xg_flat f = xg_flat_of(m, d[1], d[2]);
+    if (grp->strategy.flat) d[1] = f.rows, d[2] = f.cols;
 }

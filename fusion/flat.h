@@ -6,7 +6,7 @@
  * other. So it may take H x W pixels as `rows` rows of `cols` pixels; the last row may be short.
  * Under a strategy with `flat` all slices of a group count in such rows and columns.
  *
- *     14 x 14, PP = 8:   8 rows of 25 pixels, the last one of 21:  25 column steps instead of 2 x
+ *     13 x 13, PP = 8:   16 rows of 11 pixels, the last one of 4:  22 column steps instead of 26
  * 14
  *
  * Views depend on H, W and the machine only, so groups agree on that of a tensor between them.
@@ -42,5 +42,8 @@ static inline const xg_graph *xg_seen_by(const xg_graph *own, const xg_graph *fl
 const char *xg_flat_refuses(const xg_graph *g, const xg_uses *uses, const xg_group *grp);
 /* Whether the array needs at least a fiftieth less time for the group's map when it is flat. */
 bool xg_flat_pays(const xg_graph *g, const xg_machine *m, const xg_group *grp);
+
+/* xg_group_dims() in the rows and columns by which the group is cut. */
+void xg_group_view(const xg_graph *g, const xg_machine *m, const xg_group *grp, int64_t d[4]);
 
 #endif

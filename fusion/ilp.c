@@ -25,6 +25,12 @@ uint32_t xg_ilp_whole_words(const xg_ilp *s, uint32_t t) {
     return xg_fm_words(s->m, &whole, il);
 }
 
+bool xg_ilp_has_view(const xg_ilp *s, uint32_t t) {
+    int64_t d[4];
+    xg_dims4(xg_tensorp(s->g, t), d);
+    return d[1] * d[2] > 1;
+}
+
 bool xg_ilp_reads_on_chip(const xg_ilp *s, uint32_t node, uint32_t t) {
     const xg_node *n = xg_nodep(s->g, node);
     xg_tile_kind k = xg_node_tile_kind(s->g, n);
@@ -123,6 +129,7 @@ static void prepare(xg_ilp *s) {
     s->rep = xg_newn(s->a, uint32_t, nt);
     s->r_col = xg_newn(s->a, uint32_t, nt);
     s->d_col = xg_newn(s->a, uint32_t, nt);
+    s->f_col = xg_newn(s->a, uint32_t, nt);
     s->stairs = xg_stairs_new(s->a, s->g->node.n);
     xg_selection *out = s->c->out;
     s->base = (xg_selection){.graph = s->g, .strategy = "ilp", .note = ""};
@@ -140,7 +147,7 @@ static void prepare(xg_ilp *s) {
 }
 
 xg_status xg_ilp_set_up(xg_ilp *s, xg_chooser *c, bool residency) {
-    *s = (xg_ilp){.c = c, .g = c->g, .m = c->m, .a = c->a};
+    *s = (xg_ilp){.c = c, .g = c->g, .flat = c->flat, .m = c->m, .a = c->a};
     prepare(s);
     order_nodes(s);
     if (residency) {
@@ -216,6 +223,7 @@ xg_status xg_solver_new(xg_arena *a, const xg_graph *g, const xg_machine *m,
     s->c.admit = o->admit;
     s->c.admit_arg = o->admit_arg;
     s->c.image_by_image = o->image_by_image;
+    s->c.flat_views = o->flat;
     return xg_ilp_set_up(&s->ilp, &s->c, true);
 }
 

@@ -1,8 +1,9 @@
 /* The 0-1 program that chooses a cover of the graph by groups, their strategies and what stays on
  * chip: its parts, from the graph to the solver's columns and rows.
  *
- * Columns: one for each (candidate group, which border tensors lie on chip, room taken), and for
- * each tensor r (stays on chip) and d (lies in DDR). Rows: each node is covered once; a column that
+ * Columns: one for each (candidate group, which border tensors lie on chip, room taken, flat or
+ * not), and for each tensor r (stays on chip), d (lies in DDR) and, where flat groups could have it
+ * on chip, f (stays as its flat view). Rows: each node is covered once; a column that
  * reads a tensor on chip (from DDR) needs its r (its d), one row for each tensor and reader; what
  * makes a tensor makes it where r and d say; at each node's turn the room of the group that runs
  * then and of all that stays then fits the feature-map memory. A group runs at the turn of its
@@ -47,7 +48,7 @@ typedef struct xg_cand {
 
 typedef struct xg_ilp {
     xg_chooser *c;
-    const xg_graph *g;
+    const xg_graph *g, *flat; /* flat: of flat groups */
     const xg_machine *m;
     xg_arena *a;
     xg_selection base;       /* every node alone: order and segments */
@@ -58,6 +59,7 @@ typedef struct xg_ilp {
     bool *forced;            /* [tensors] somebody needs it in DDR */
     uint32_t *rep;           /* [tensors] the tensor whose r and d stand for it */
     uint32_t *r_col, *d_col; /* [tensors] of representatives */
+    uint32_t *f_col;         /* [tensors] stays as its flat view; XG_NONE: no column wants that */
     XG_VEC(xg_cand) cand;
     XG_VEC(xg_var) var;
     uint32_t nvar; /* those that candidates have by themselves */
@@ -73,6 +75,8 @@ XG_MUST_USE xg_status xg_ilp_set_up(xg_ilp *s, xg_chooser *c, bool residency);
 bool xg_ilp_reads_on_chip(const xg_ilp *s, uint32_t node, uint32_t t);
 /* Feature-map words in each bank that the whole tensor takes. */
 uint32_t xg_ilp_whole_words(const xg_ilp *s, uint32_t t);
+/* Whether a flat group sees the tensor otherwise than others do: it has more than one pixel. */
+bool xg_ilp_has_view(const xg_ilp *s, uint32_t t);
 /* variants.c: all candidates (every node alone, and the pattern library's), then their columns. */
 XG_MUST_USE xg_status xg_ilp_find_candidates(xg_ilp *s);
 void xg_ilp_find_variants(xg_ilp *s);

@@ -45,17 +45,35 @@ static void find_lives(const xg_ilp *s, uint32_t *from, uint32_t *to, uint32_t *
     }
 }
 
+/* [tensors] Whether a flat group could have it on chip. */
+static bool *find_views(const xg_ilp *s) {
+    bool *view = xg_newn(s->a, bool, s->g->tensor.n + 1);
+    for (uint32_t i = 0; i < s->var.n; i++) {
+        const xg_var *v = &s->var.v[i];
+        const xg_cand *c = &s->cand.v[v->cand];
+        const uint32_t *result;
+        uint32_t n = xg_group_results(&c->group, &result);
+        for (uint32_t k = 0; v->strategy.flat && k < c->nin; k++)
+            if (v->chip_in >> k & 1) view[c->in[k]] = xg_ilp_has_view(s, c->in[k]);
+        for (uint32_t k = 0; v->strategy.flat && k < n; k++)
+            if (v->chip_out >> k & 1) view[xg_nodep(s->g, result[k])->out[0]] = true;
+    }
+    return view;
+}
+
 static void add_tensor_columns(xg_ilp *s) {
     uint32_t nt = s->g->tensor.n;
     uint32_t *from = xg_newn(s->a, uint32_t, nt + 1), *to = xg_newn(s->a, uint32_t, nt + 1),
              *readers = xg_newn(s->a, uint32_t, nt + 1);
+    const bool *view = find_views(s);
     find_lives(s, from, to, readers);
     for (uint32_t t = 0; t < nt; t++) {
-        s->r_col[t] = s->d_col[t] = XG_NONE;
+        s->r_col[t] = s->d_col[t] = s->f_col[t] = XG_NONE;
         if (!s->choice[t] || s->rep[t] != t) continue;
         uint32_t p = xg_stairs_add_pair(s->stairs, from[t], to[t], s->forced[t], readers[t] > 1);
         s->r_col[t] = s->stairs->pair.v[p].r;
         s->d_col[t] = s->stairs->pair.v[p].d;
+        if (view[t]) s->f_col[t] = xg_stairs_add_view(s->stairs, p);
     }
 }
 
@@ -80,18 +98,27 @@ static bool reads_chip(const xg_ilp *s, const xg_var *v, uint32_t t) {
     return false;
 }
 
-/* What reads t on chip (in DDR) for the node needs its r (its d). */
+/* What reads t on chip (in DDR) for the node needs its r (its d); on chip and flat its f, on chip
+ * in its own rows r without f. */
 static void add_reader_rows(xg_ilp *s, uint32_t t, uint32_t node) {
-    uint32_t rep = s->rep[t], turn = s->pos[node],
-             row[2] = {xg_stairs_add_row(s->stairs, turn, INT64_MIN, 0),
-                       xg_stairs_add_row(s->stairs, turn, INT64_MIN, 0)};
-    xg_mip_add(s->stairs->mip, row[0], s->r_col[rep], -1);
-    xg_mip_add(s->stairs->mip, row[1], s->d_col[rep], -1);
+    enum { CHIP, DDR, FLAT };
+    uint32_t rep = s->rep[t], turn = s->pos[node], view = s->f_col[rep], row[3];
+    for (uint32_t i = 0; i < (view == XG_NONE ? 2 : 3); i++)
+        row[i] = xg_stairs_add_row(s->stairs, turn, INT64_MIN, 0);
+    xg_mip_add(s->stairs->mip, row[CHIP], s->r_col[rep], -1);
+    xg_mip_add(s->stairs->mip, row[DDR], s->d_col[rep], -1);
+    if (view != XG_NONE) xg_mip_add(s->stairs->mip, row[CHIP], view, 1);
+    if (view != XG_NONE) xg_mip_add(s->stairs->mip, row[FLAT], view, -1);
     for (uint32_t e = s->chain->head[node]; e != XG_NONE; e = s->chain->next.v[e]) {
         const xg_var *v = &s->var.v[s->chain->var.v[e]];
         const xg_group *g = &s->cand.v[v->cand].group;
         if (covers(g, xg_tensorp(s->g, t)->producer)) continue; /* inside the group */
-        xg_mip_add(s->stairs->mip, row[reads_chip(s, v, t) ? 0 : 1], v->column, 1);
+        bool flat = v->strategy.flat && view != XG_NONE;
+        xg_mip_add(s->stairs->mip,
+                   row[!reads_chip(s, v, t) ? DDR
+                       : flat               ? FLAT
+                                            : CHIP],
+                   v->column, 1);
     }
 }
 
@@ -139,7 +166,7 @@ static void add_tails(xg_ilp *s, const reader_list *r, uint32_t last, const uint
     }
 }
 
-/* What makes t makes it where r and d say. A concat is made by its operands' groups. */
+/* What makes t makes it where r, d and f say. A concat is made by its operands' groups. */
 static void add_maker_rows(xg_ilp *s, uint32_t t) {
     uint32_t made = xg_tensorp(s->g, t)->producer;
     if (xg_nodep(s->g, made)->op == XG_OP_Concat) return;
@@ -147,6 +174,11 @@ static void add_maker_rows(xg_ilp *s, uint32_t t) {
              ddr = xg_stairs_add_row(s->stairs, s->pos[made], 0, 0);
     xg_mip_add(s->stairs->mip, chip, s->r_col[s->rep[t]], -1);
     xg_mip_add(s->stairs->mip, ddr, s->d_col[s->rep[t]], -1);
+    uint32_t view = s->f_col[s->rep[t]], flat = XG_NONE;
+    if (view != XG_NONE) {
+        flat = xg_stairs_add_row(s->stairs, s->pos[made], 0, 0);
+        xg_mip_add(s->stairs->mip, flat, view, -1);
+    }
     for (uint32_t e = s->chain->head[made]; e != XG_NONE; e = s->chain->next.v[e]) {
         const xg_var *v = &s->var.v[s->chain->var.v[e]];
         const xg_group *g = &s->cand.v[v->cand].group;
@@ -155,6 +187,8 @@ static void add_maker_rows(xg_ilp *s, uint32_t t) {
         while (k < n && result[k] != made) k++;
         if (k == n) continue; /* an inner tensor */
         if (v->chip_out >> k & 1) xg_mip_add(s->stairs->mip, chip, v->column, 1);
+        if (v->chip_out >> k & 1 && v->strategy.flat && flat != XG_NONE)
+            xg_mip_add(s->stairs->mip, flat, v->column, 1);
         if (v->to_ddr >> k & 1) xg_mip_add(s->stairs->mip, ddr, v->column, 1);
     }
 }

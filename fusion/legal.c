@@ -105,30 +105,23 @@ static const char *check_flat(const xg_graph *g, const xg_uses *uses, const xg_g
     return xg_flat_refuses(g, uses, grp);
 }
 
-/* Groups of one stretch agree how a tensor that stays on chip lies there; one that lies in a
- * concat's result with others lies there in its own rows. */
+/* What lies in a concat's result on chip lies there in its own rows, beside others. */
 static xg_status check_views(xg_arena *a, const xg_selection *s, const xg_uses *uses) {
     const xg_graph *g = s->graph;
-    const uint32_t *stretch = xg_selection_stretches(s, a);
-    uint32_t *group_of = xg_newn(a, uint32_t, g->node.n + 1);
+    bool *flat = xg_newn(a, bool, g->tensor.n + 1);
     xg_status st = XG_OK;
     for (uint32_t i = 0; i < s->group.n; i++)
-        for (uint32_t k = 0; k < s->group.v[i].nnode; k++) group_of[s->group.v[i].node[k]] = i;
-    for (uint32_t t = 0; s->on_chip && t < g->tensor.n; t++) {
-        if (!s->on_chip[t]) continue;
-        uint32_t made = group_of[xg_tensorp(g, t)->producer];
+        for (uint32_t k = 0; k < s->group.v[i].nnode; k++)
+            flat[xg_nodep(g, s->group.v[i].node[k])->out[0]] = s->group.v[i].strategy.flat;
+    for (uint32_t t = 0; s->on_chip && t < g->tensor.n; t++)
         for (uint32_t u = uses->first[t]; u < uses->first[t + 1]; u++) {
-            uint32_t by = group_of[uses->node[u]];
-            xg_tile_kind kind = xg_node_tile_kind(g, xg_nodep(g, uses->node[u]));
-            if (stretch[by] != stretch[made] || kind == XG_TK_VIEW) continue;
-            if (s->group.v[by].strategy.flat == s->group.v[made].strategy.flat) continue;
+            const xg_node *n = xg_nodep(g, uses->node[u]);
+            if (!flat[t] || n->op != XG_OP_Concat || !s->on_chip[t] || !s->on_chip[n->out[0]])
+                continue;
             st = xg_error(xg_arena_ctx(a), XG_INPUT, s->path ? s->path : "",
-                          "tensor '%s' stays on chip, flat for one of the groups %u and %u and not "
-                          "for the other",
-                          xg_tensorp(g, t)->name, made, by);
-            break;
+                          "tensor '%s' is flat and cannot lie in '%s' on chip",
+                          xg_tensorp(g, t)->name, xg_out(g, n, 0)->name);
         }
-    }
     return st;
 }
 

@@ -186,13 +186,22 @@ bool *xg_may_stay(const xg_selection *s, const xg_machine *m, xg_arena *a) {
     return may;
 }
 
+/* Whether one of two nodes sees a tensor flat and the other one does not. */
+static bool views_differ(const sides *d, const xg_selection *s, uint32_t made, uint32_t reader,
+                         uint32_t t) {
+    int64_t dim[4];
+    xg_dims4(xg_tensorp(d->g, t), dim);
+    return dim[1] * dim[2] > 1 && s->group.v[d->group_of[made]].strategy.flat !=
+                                      s->group.v[d->group_of[reader]].strategy.flat;
+}
+
 /* Whether reader n needs tensor t in DDR. */
 static bool reader_needs_ddr(const sides *d, const xg_selection *s, uint32_t n, uint32_t t) {
     const xg_node *node = xg_nodep(d->g, n);
     xg_tile_kind kind = xg_node_tile_kind(d->g, node);
     if (!d->accel[n] || kind == XG_TK_VIEW) return true;
     uint32_t made = xg_tensorp(d->g, t)->producer;
-    if (made == XG_NONE || d->run[n] != d->run[made]) return true;
+    if (made == XG_NONE || d->run[n] != d->run[made] || views_differ(d, s, made, n, t)) return true;
     return kind == XG_TK_CONCAT && !s->on_chip[node->out[0]];
 }
 

@@ -50,7 +50,7 @@ static bool column_of(const learner *k, const xg_selection *sel, const bool *ddr
                       xg_var *v) {
     const xg_ilp *s = k->s;
     xg_parts p;
-    xg_estimate_parts(s->g, s->m, g, &g->strategy, &p);
+    xg_estimate_parts(xg_seen_by(s->g, s->flat, &g->strategy), s->m, g, &g->strategy, &p);
     v->strategy = g->strategy;
     uint32_t stays = 0;
     for (uint32_t i = 0; p.valid && i < p.nin; i++) {

@@ -37,6 +37,10 @@ static bool best_alone(const xg_chooser *c, const xg_group *g, xg_strategy *s, x
                     : xg_best_strategy(c->g, c->m, g, NULL, s, e);
 }
 
+bool xg_may_be_flat(const xg_chooser *c, const xg_group *g) {
+    return c->flat_views && xg_flat_pays(c->g, c->m, g) && !xg_flat_refuses(c->g, &c->uses, g);
+}
+
 void xg_price_group(xg_chooser *c, xg_group *g) {
     xg_estimate e = {0};
     if (g->where != XG_ON_ACCEL) return;
@@ -142,6 +146,7 @@ void xg_chooser_init(xg_chooser *c, xg_arena *a, const xg_graph *g, const xg_mac
                      xg_selection *out) {
     *c = (xg_chooser){.a = a,
                       .g = g,
+                      .flat = xg_flat_graph(a, g, m),
                       .m = m,
                       .out = out,
                       .uses = xg_graph_uses(g, a),
@@ -181,6 +186,7 @@ xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
     c.admit_arg = o->admit_arg;
     c.image_by_image = o->image_by_image;
     c.nothing_kept = o->nothing_kept;
+    c.flat_views = o->flat;
     if (which >= 2) {
         size_t diags = xg_diag_count(xg_arena_ctx(a));
         xg_status st = which == 2 ? xg_select_path(&c) : xg_select_ilp(&c);

@@ -122,6 +122,7 @@ typedef struct xg_select_options {
     bool image_by_image; /* "ilp", "path": no batched groups */
     bool nothing_kept;   /* the same: no rows are kept from tile to tile */
     uint32_t many_tasks; /* "ilp": plans with more are taken for large (layout/best.c); 0: 50,000 */
+    bool flat;           /* "ilp": groups may be flat */
 } xg_select_options;
 XG_MUST_USE xg_status xg_select_with(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                      const xg_select_options *o, xg_selection *out);

@@ -77,7 +77,7 @@ static int64_t cost_of(const xg_ilp *s, const xg_group *g, const xg_strategy *st
                        uint32_t chip_out, uint32_t to_ddr) {
     xg_parts p;
     xg_estimate e;
-    xg_estimate_parts(s->g, s->m, g, st, &p);
+    xg_estimate_parts(xg_seen_by(s->g, s->flat, st), s->m, g, st, &p);
     xg_estimate_sum(s->m, &p, chip_in, chip_out, to_ddr, s->m->tile.fm_depth, &e);
     return xg_ilp_cost(s->m, &e);
 }

@@ -7,7 +7,7 @@ enum {
     PIECE_NODES = 60,     /* of the search of a piece */
     PIECE_PIVOTS = 20000, /* of a piece's relaxation */
     ROUNDS = 3,           /* ways to cut that are tried, one after another */
-    STATES = 4            /* of a pair at a cut */
+    STATES = 8            /* of a pair at a cut */
 };
 /* Pivots times rows of the whole relaxation. */
 static const uint64_t WHOLE_WORK = 60000000;
@@ -33,16 +33,27 @@ uint32_t xg_stairs_add_col(xg_stairs *s, int64_t cost, uint32_t first, uint32_t 
 
 uint32_t xg_stairs_add_pair(xg_stairs *s, uint32_t first, uint32_t last, bool forced, bool both) {
     xg_stairs_pair p = {xg_stairs_add_col(s, 0, first, last), xg_stairs_add_col(s, 0, first, last),
-                        forced, both};
+                        XG_NONE, forced, both};
     s->col.v[p.r].pair = s->col.v[p.d].pair = s->pair.n;
     xg_push(s->mip->arena, &s->pair, p);
     return s->pair.n - 1;
 }
 
+uint32_t xg_stairs_add_view(xg_stairs *s, uint32_t pair) {
+    xg_stairs_pair *p = &s->pair.v[pair];
+    p->view = xg_stairs_add_col(s, 0, s->col.v[p->r].first, s->col.v[p->r].last);
+    s->col.v[p->view].pair = pair;
+    return p->view;
+}
+
 /* ---- cuts ---- */
 
-/* What a pair is: bit 0 r, bit 1 d. */
-enum { ON_CHIP = 1, IN_DDR = 2 };
+/* What a pair is: bit 0 r, bit 1 d, bit 2 the view. */
+enum { ON_CHIP = 1, IN_DDR = 2, VIEWED = 4 };
+
+static uint8_t bit_of(const xg_stairs_pair *p, uint32_t col) {
+    return col == p->r ? ON_CHIP : col == p->d ? IN_DDR : VIEWED;
+}
 
 typedef struct cut {
     uint32_t at;    /* between turns at - 1 and at */
@@ -74,7 +85,8 @@ static bool reaches(const xg_stairs_col *c, uint32_t at) {
 
 static uint8_t value_of(const solver *k, uint32_t pair) {
     const xg_stairs_pair *p = &k->s->pair.v[pair];
-    return (uint8_t)(k->x[p->r] * ON_CHIP + k->x[p->d] * IN_DDR);
+    bool viewed = p->view != XG_NONE && k->x[p->view];
+    return (uint8_t)(k->x[p->r] * ON_CHIP + k->x[p->d] * IN_DDR + viewed * VIEWED);
 }
 
 /* [turns + 1] how dear a cut is: pairs that reach across it; XG_NONE where the best solution has a
@@ -105,6 +117,8 @@ static void list_states(const xg_stairs_pair *q, bool relaxed, cut *t) {
     t->value[t->state++] = IN_DDR;
     if (!q->forced) t->value[t->state++] = ON_CHIP;
     if (q->forced || q->both || relaxed) t->value[t->state++] = ON_CHIP | IN_DDR;
+    for (uint32_t i = 0, n = t->state; q->view != XG_NONE && i < n; i++)
+        if (t->value[i] & ON_CHIP) t->value[t->state++] = t->value[i] | VIEWED;
     if (relaxed) t->value[t->state++] = 0;
 }
 
@@ -163,7 +177,7 @@ static bool is_free(const solver *k, uint32_t j, uint32_t a, uint32_t b, bool *f
     if (c->pair == XG_NONE) return k->relaxed;
     if (!k->state[c->pair] && k->relaxed) return true;
     uint8_t value = k->state[c->pair] ? (uint8_t)(k->state[c->pair] - 1) : value_of(k, c->pair);
-    *fixed = value & (k->s->pair.v[c->pair].r == j ? ON_CHIP : IN_DDR);
+    *fixed = value & bit_of(&k->s->pair.v[c->pair], j);
     return false;
 }
 
@@ -298,6 +312,8 @@ static void take_joined(solver *k, joint (*table)[STATES]) {
         if (c->pair != XG_NONE) {
             k->x[k->s->pair.v[c->pair].r] = c->value[state] & ON_CHIP;
             k->x[k->s->pair.v[c->pair].d] = (c->value[state] & IN_DDR) != 0;
+            if (k->s->pair.v[c->pair].view != XG_NONE)
+                k->x[k->s->pair.v[c->pair].view] = (c->value[state] & VIEWED) != 0;
         }
         state = j->left;
     }

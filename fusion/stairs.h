@@ -1,11 +1,11 @@
 /* A 0-1 program whose rows and columns belong to turns of one sequence, so that it can be solved in
  * pieces: a column only appears in rows of the turns between its first and its last.
  *
- * A pair of columns (r, d) stands for a tensor: r, it lies on chip; d, it lies in DDR. Its columns
- * cost nothing. At a cut between two turns, every column that reaches across and is no pair's is
- * zero, and a pair that reaches across is either tried in each of its states or kept as it is in
- * the best solution so far. A dynamic program over the cuts then joins the pieces. Pieces of the
- * same content are solved once.
+ * A pair of columns (r, d) stands for a tensor: r, it lies on chip; d, it lies in DDR; some have a
+ * third one, that it lies on chip in another layout. Its columns cost nothing. At a cut between two
+ * turns, every column that reaches across and is no pair's is zero, and a pair that reaches across
+ * is either tried in each of its states or kept as it is in the best solution so far. A dynamic
+ * program over the cuts then joins the pieces. Pieces of the same content are solved once.
  */
 #ifndef XG_STAIRS_H
 #define XG_STAIRS_H
@@ -18,6 +18,7 @@ typedef struct xg_stairs_col {
 } xg_stairs_col;
 typedef struct xg_stairs_pair {
     uint32_t r, d; /* columns */
+    uint32_t view; /* r, in another layout; XG_NONE: there is none */
     bool forced;   /* d must be 1 */
     bool both;     /* r = d = 1 may be worth while */
 } xg_stairs_pair;
@@ -34,6 +35,8 @@ uint32_t xg_stairs_add_row(xg_stairs *s, uint32_t turn, int64_t lo, int64_t hi);
 uint32_t xg_stairs_add_col(xg_stairs *s, int64_t cost, uint32_t first, uint32_t last);
 /* Two columns; returns the pair's number. */
 uint32_t xg_stairs_add_pair(xg_stairs *s, uint32_t first, uint32_t last, bool forced, bool both);
+/* The pair's third column: r, but in another layout. Returns it. */
+uint32_t xg_stairs_add_view(xg_stairs *s, uint32_t pair);
 
 typedef struct xg_stairs_sizes {
     uint32_t whole_rows; /* programs with no more rows are searched as a whole, to the optimum */

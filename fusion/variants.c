@@ -67,6 +67,7 @@ typedef struct maker {
     bool have[1 << INPUTS][OUTS][KINDS];
     xg_var best[1 << INPUTS][OUTS][KINDS];
     bool ready;
+    bool flat; /* the strategies that are weighed */
 } maker;
 
 static void list_masks(maker *k, const xg_parts *p) {
@@ -151,14 +152,31 @@ static void note_inputs(xg_cand *c, const xg_parts *p) {
     for (uint32_t k = 0; k < p->nin; k++) c->in[k] = p->in[k].tensor;
 }
 
+/* What stays flat is no concat's result and lies in none: its parts may be in their own rows. */
+static bool alone(const xg_ilp *s, uint32_t t) {
+    uint32_t made = xg_tensorp(s->g, t)->producer;
+    return s->parent[t] == XG_NONE && (made == XG_NONE || xg_nodep(s->g, made)->op != XG_OP_Concat);
+}
+
+static bool stays_flat(const xg_ilp *s, const xg_parts *p, uint32_t in, uint32_t out) {
+    for (uint32_t k = 0; k < p->nin; k++)
+        if (in >> k & 1 && !alone(s, p->in[k].tensor)) return false;
+    for (uint32_t k = 0; k < p->nout; k++)
+        if (out >> k & 1 && !alone(s, p->out[k].tensor)) return false;
+    return true;
+}
+
 static void weigh(void *arg, const xg_strategy *st, const xg_parts *p) {
     maker *k = arg;
     xg_parts without;
     xg_strategy plain = *st;
+    plain.flat = k->flat;
+    st = &plain;
     if (st->batched && k->s->c->image_by_image) return;
     if (st->keep && k->s->c->nothing_kept) {
-        plain.keep = false, st = &plain, p = &without;
-        xg_estimate_parts(k->s->g, k->s->m, &k->s->cand.v[k->cand].group, st, &without);
+        plain.keep = false, p = &without;
+        xg_estimate_parts(xg_seen_by(k->s->g, k->s->flat, st), k->s->m,
+                          &k->s->cand.v[k->cand].group, st, &without);
     }
     if (!p->valid) return;
     if (!k->ready) {
@@ -171,6 +189,7 @@ static void weigh(void *arg, const xg_strategy *st, const xg_parts *p) {
         for (uint32_t o = 0; o < k->nout; o++) {
             xg_estimate e;
             if (st->batched && (k->masks[m] || k->chip_out[o])) continue;
+            if (k->flat && !stays_flat(k->s, p, k->masks[m], k->chip_out[o])) continue;
             xg_estimate_sum(k->s->m, p, k->masks[m], k->chip_out[o], k->to_ddr[o],
                             k->s->m->tile.fm_depth, &e);
             bool folded_on_chip = p->folded != XG_NONE && (k->masks[m] >> p->folded & 1);
@@ -186,12 +205,19 @@ static void push_variant(xg_ilp *s, xg_var v) {
     xg_push(s->a, &s->var, v);
 }
 
-/* One budget's best is dropped when a smaller room costs no more. */
-static void push_best(maker *k) {
+/* Whether, with all borders in DDR, the other maker has as cheap a strategy for no more room. */
+static bool beaten(const maker *k, const maker *by, uint32_t m, uint32_t o, uint32_t b) {
+    if (!by || !by->ready || k->masks[m] || k->chip_out[o] || !by->have[m][o][b]) return false;
+    int64_t mine = k->best[m][o][b].cost, other = by->best[m][o][b].cost;
+    return other < mine || (other == mine && k->flat);
+}
+
+/* One budget's best is dropped when a smaller room costs no more, or `by` does. */
+static void push_best(maker *k, const maker *by) {
     for (uint32_t m = 0; m < k->nmask; m++)
         for (uint32_t o = 0; o < k->nout; o++)
             for (uint32_t b = 0; b < KINDS; b++) {
-                if (!k->have[m][o][b]) continue;
+                if (!k->have[m][o][b] || beaten(k, by, m, o, b)) continue;
                 xg_var v = k->best[m][o][b];
                 uint32_t less = b == BATCHED ? 0 : b + 1;
                 bool same =
@@ -224,14 +250,26 @@ static void copy_variants(xg_ilp *s, uint32_t i, uint32_t as, const uint32_t *fi
     }
 }
 
-static void make_variants(xg_ilp *s, maker *k, uint32_t i, const char *signature) {
+/* signature: the group's own. */
+static void weigh_all(xg_ilp *s, maker *k, uint32_t i, const char *signature, bool flat) {
     memset(k->have, 0, sizeof k->have);
     k->s = s;
     k->cand = i;
     k->nmask = k->nout = 0;
     k->ready = false;
-    xg_known_each(s->c->known, s->g, s->m, &s->cand.v[i].group, signature, weigh, k);
-    if (k->ready) push_best(k);
+    k->flat = flat;
+    if (flat) signature = xg_strf(s->a, "%s,flat", signature);
+    xg_known_each(s->c->known, flat ? s->flat : s->g, s->m, &s->cand.v[i].group, signature, weigh,
+                  k);
+}
+
+/* own, flat: for work; both list the same combinations of borders. */
+static void make_variants(xg_ilp *s, maker *own, maker *flat, uint32_t i, const char *signature) {
+    bool both = xg_may_be_flat(s->c, &s->cand.v[i].group);
+    weigh_all(s, own, i, signature, false);
+    if (both) weigh_all(s, flat, i, signature, true);
+    if (own->ready) push_best(own, both ? flat : NULL);
+    if (both && flat->ready) push_best(flat, own);
 }
 
 /* The group's own, of *own bytes, and the freedoms of its border. */
@@ -239,17 +277,21 @@ static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key, si
     key->n = 0;
     xg_group_signature(s->g, g, key);
     *own = key->n;
+    bool flat = xg_may_be_flat(s->c, g);
+    xg_puts(key, flat ? "f" : "-");
     for (uint32_t k = 0; k < g->nnode; k++) {
         const xg_node *n = xg_nodep(s->g, g->node[k]);
-        for (uint32_t j = 0; j < n->nin; j++)
-            xg_puts(key, n->in[j] != XG_NONE && s->choice[n->in[j]] ? "c" : "-");
+        for (uint32_t j = 0; j < n->nin; j++) {
+            bool choice = n->in[j] != XG_NONE && s->choice[n->in[j]];
+            xg_puts(key, !choice ? "-" : flat && alone(s, n->in[j]) ? "a" : "c");
+        }
     }
     const uint32_t *result;
     uint32_t n = xg_group_results(g, &result);
     for (uint32_t r = 0; r < n; r++) {
         uint32_t out = xg_nodep(s->g, result[r])->out[0], same = 0;
         while (s->rep[xg_nodep(s->g, result[same])->out[0]] != s->rep[out]) same++;
-        xg_puts(key, s->choice[out] ? "C" : "-");
+        xg_puts(key, !s->choice[out] ? "-" : flat && alone(s, out) ? "A" : "C");
         xg_puts(key, s->forced[out] ? "F" : "-");
         xg_putf(key, "%u", same);
     }
@@ -257,7 +299,7 @@ static const char *signature(const xg_ilp *s, const xg_group *g, xg_buf *key, si
 }
 
 void xg_ilp_find_variants(xg_ilp *s) {
-    maker *k = xg_new(s->a, maker);
+    maker *own = xg_new(s->a, maker), *flat = xg_new(s->a, maker);
     uint32_t *first = xg_newn(s->a, uint32_t, s->cand.n + 2);
     xg_map known = {.arena = s->a};
     xg_buf key = {.arena = s->a};
@@ -266,18 +308,19 @@ void xg_ilp_find_variants(xg_ilp *s) {
         xg_tile_kind kind = xg_node_tile_kind(s->g, xg_nodep(s->g, g->node[0]));
         first[i] = s->cand.v[i].first_var = s->var.n;
         if (g->where == XG_ON_ACCEL && kind != XG_TK_CONCAT && kind != XG_TK_VIEW) {
-            size_t own;
-            const char *sign = signature(s, g, &key, &own);
+            size_t bytes;
+            const char *sign = signature(s, g, &key, &bytes);
             uint32_t as = xg_map_get(&known, sign);
             if (as == XG_NONE) {
                 xg_map_set(&known, sign, i);
-                make_variants(s, k, i, xg_strndup(s->a, sign, own));
+                make_variants(s, own, flat, i, xg_strndup(s->a, sign, bytes));
             } else
                 copy_variants(s, i, as, first);
         }
         if (s->var.n > first[i] && !s->cand.v[i].nin) {
             xg_parts p;
-            xg_estimate_parts(s->g, s->m, g, &s->var.v[first[i]].strategy, &p);
+            const xg_strategy *st = &s->var.v[first[i]].strategy;
+            xg_estimate_parts(xg_seen_by(s->g, s->flat, st), s->m, g, st, &p);
             note_inputs(&s->cand.v[i], &p);
         }
         bool plain = false;

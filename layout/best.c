@@ -1,5 +1,6 @@
 /* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
  * plan faster. */
+#include "fusion/flat.h"
 #include "layout/clock.h"
 
 #include <string.h>
@@ -38,7 +39,10 @@ enum {
     NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
     STRATEGIES = 7,
-    ATTEMPTS = STRATEGIES + 3 /* and rounds of the program with what plans have shown */
+    FLAT_GAIN = 125, /* parts of a plan's cycles of which flat groups could save one or more */
+    ROUNDS = 3,      /* of the program with what plans have shown */
+    FLAT_ROUNDS = 1, /* the same, of the one whose groups may be flat */
+    ATTEMPTS = STRATEGIES + ROUNDS + FLAT_ROUNDS
 };
 
 /* Beside the four: "ilp" without what the estimate judges less well: groups of several results,
@@ -65,6 +69,7 @@ typedef struct attempt {
     bool again;      /* an earlier attempt has the same plan */
     bool refined;
     bool over; /* its plan has too many tasks for any */
+    bool flat; /* its groups might be flat */
 } attempt;
 
 static uint64_t tasks_in(const xg_plan *p) {
@@ -247,14 +252,14 @@ static xg_status ask(xg_solver *solver, const xg_seen *seen, uint32_t n, xg_buf 
     return st;
 }
 
-/* The program is solved again with what plans have shown, until that brings nothing new. Returns
- * the number of attempts. */
+/* The program is solved again with what plans have shown, for attempts [n, end), until that brings
+ * nothing new. Returns the number of attempts. */
 static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_buf *lp, attempt *t,
-                        attempt **fastest) {
+                        uint32_t n, uint32_t end, attempt **fastest) {
     xg_seen seen[ATTEMPTS];
-    uint32_t worse = 0, n = STRATEGIES;
+    uint32_t worse = 0;
     uint64_t tasks = 0;
-    for (; n < ATTEMPTS && worse < 2 && tasks < ITERATED_TASKS; n++) {
+    for (; n < end && worse < 2 && tasks < ITERATED_TASKS; n++) {
         uint32_t k = 0;
         size_t diags = xg_diag_count(xg_arena_ctx(a));
         for (uint32_t i = 0; i < n; i++)
@@ -271,6 +276,45 @@ static uint32_t iterate(xg_arena *a, const xg_machine *m, xg_solver *solver, xg_
         worse = *fastest == &t[n] ? 0 : worse + 1;
     }
     return n;
+}
+
+/* Cycles that the array would save if all groups of a plan were flat that may be; for few the
+ * program is not worth while. */
+static bool flat_pays(xg_arena *a, const xg_machine *m, const xg_selection *built) {
+    const xg_graph *g = built->graph;
+    xg_arena *tmp = xg_arena_new(xg_arena_ctx(a));
+    xg_uses uses = xg_graph_uses(g, tmp);
+    double gain = 0, all = 0;
+    for (uint32_t i = 0; i < built->group.n; i++) {
+        const xg_group *grp = &built->group.v[i];
+        int64_t d[4];
+        all += (double)grp->cost_cycles;
+        if (grp->where != XG_ON_ACCEL || !xg_flat_pays(g, m, grp) || xg_flat_refuses(g, &uses, grp))
+            continue;
+        xg_group_dims(g, grp, d);
+        gain += (double)grp->cost_cycles * (1 - (double)xg_flat_of(m, d[1], d[2]).steps /
+                                                    (double)xg_flat_own(m, d[1], d[2]).steps);
+    }
+    xg_arena_free(tmp);
+    return gain * FLAT_GAIN > all;
+}
+
+/* Flat groups have gains that an estimate overrates: in DDR they wait for whole maps, while others
+ * hold theirs on chip. So they come last, when plans have shown what their nodes take. */
+static uint32_t try_flat(xg_arena *a, const xg_graph *g, const xg_machine *m,
+                         const xg_select_options *o, attempt *t, uint32_t n, attempt **fastest) {
+    xg_select_options mine = *o;
+    xg_solver *solver;
+    mine.flat = true;
+    size_t diags = xg_diag_count(xg_arena_ctx(a));
+    if (!*fastest || !(*fastest)->built || !flat_pays(a, m, (*fastest)->built)) return n;
+    if (xg_solver_new(a, g, m, &mine, &solver) != XG_OK) {
+        xg_diag_truncate(xg_arena_ctx(a), diags);
+        return n;
+    }
+    uint32_t end = n + FLAT_ROUNDS;
+    for (uint32_t i = n; i < end; i++) t[i].flat = true;
+    return iterate(a, m, solver, o->lp, t, n, end, fastest);
 }
 
 /* False when attempt i is not worth while: what it goes without is not in the first. */
@@ -325,8 +369,8 @@ static void try_strategies(xg_arena *a, const xg_graph *g, const xg_machine *m,
     build_chosen(a, m, t, fastest);
 }
 
-static const char *name_of(uint32_t i) {
-    return i < STRATEGIES ? names[i] : "iterated";
+static const char *name_of(const attempt *t, uint32_t i) {
+    return i < STRATEGIES ? names[i] : t[i].flat ? "iterated with flat views" : "iterated";
 }
 
 /* The plan of all attempts that is fastest, and what is said about it. */
@@ -347,7 +391,7 @@ static xg_status take_fastest(xg_arena *a, const attempt *t, uint32_t best, cons
     sel->bound = answer->bound;
     bool said = answer->note && answer->note[0];
     sel->note = xg_strf(a, "%s; %s%s%s", said ? answer->note : "ilp: no plan", simulated,
-                        best ? "; built from " : "", best ? name_of(best) : "");
+                        best ? "; built from " : "", best ? name_of(t, best) : "");
     return XG_OK;
 }
 
@@ -375,10 +419,12 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     }
     try_strategies(a, g, m, o, solver, t, &fastest);
     refine_fastest(a, m, t, STRATEGIES, &fastest);
-    uint32_t n = solver ? iterate(a, m, solver, o->lp, t, &fastest) : STRATEGIES;
+    uint32_t n = STRATEGIES;
+    if (solver) n = iterate(a, m, solver, o->lp, t, n, n + ROUNDS, &fastest);
+    if (solver) n = try_flat(a, g, m, o, t, n, &fastest);
     for (uint32_t i = 0; i < n; i++)
         if (t[i].ok)
-            xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", name_of(i),
+            xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", name_of(t, i),
                     (unsigned long long)t[i].cycles);
     if (!fastest && t[LAYER].over) return XG_LIMIT; /* the message is there */
     if (!fastest) {                                 /* say why */

@@ -101,7 +101,9 @@ static const char *check_view(const xg_plan *p, const xg_core_plan *core, const 
     int64_t d[4];
     for (uint32_t i = 0; i < XG_COUNT(used); i++) {
         const xg_buffer *b = buffer_or_null(core, used[i]);
-        if (is_map(b) && b->flat != flat)
+        if (!is_map(b) || b->flat == flat) continue;
+        xg_dims4(xg_tensorp(p->graph, b->tensor), d);
+        if (d[1] * d[2] > 1)
             return flat ? "its group is flat, a buffer of it is not"
                         : "a buffer of it is flat, its group is not";
     }

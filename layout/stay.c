@@ -96,7 +96,7 @@ static uint32_t words_beside(const xg_plan *p, uint32_t gi) {
 void xg_restrategise(xg_plan *p, xg_group *grp, uint32_t gi) {
     const bool *ddr = xg_needs_ddr(p->sel, p->arena);
     uint32_t beside = words_beside(p, gi), depth = p->machine->tile.fm_depth;
-    xg_surroundings env = {p->sel->on_chip, ddr, beside < depth ? depth - beside : 0};
+    xg_surroundings env = {p->sel->on_chip, ddr, beside < depth ? depth - beside : 0, NULL};
     xg_strategy best;
     xg_estimate cost;
     if (!xg_best_strategy(xg_plan_graph(p, grp), p->machine, grp, &env, &best, &cost)) return;

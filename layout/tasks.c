@@ -206,9 +206,18 @@ static void add_load(gen *g, uint32_t tensor, const xg_slice *s, uint32_t buf) {
     add_parts(g, t);
 }
 
+/* The buffer of a tensor that stays, where the group sees it as it lies there; XG_NONE: a load. */
+static uint32_t staying_of(const gen *g, uint32_t tensor) {
+    int64_t d[4];
+    xg_dims4(xg_tensorp(g->plan->graph, tensor), d);
+    bool other = g->plan->place[tensor].flat != g->grp->strategy.flat && d[1] * d[2] > 1;
+    return other ? XG_NONE : g->b->staying[tensor];
+}
+
 static uint32_t request_slice(gen *g, uint32_t tensor, const xg_slice *s, uint32_t il) {
     uint32_t stage = g->b->stage + 1;
-    if (g->b->staying[tensor] != XG_NONE) return g->b->staying[tensor];
+    uint32_t stays = staying_of(g, tensor);
+    if (stays != XG_NONE) return stays;
     cached *hit = find(g, tensor, s, il, XG_NONE);
     if (hit) {
         hit->age = ++g->clock;
@@ -474,7 +483,7 @@ static void conv_block(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
 static void conv_node(gen *g, uint32_t node, const xg_slice *s, uint32_t out) {
     uint32_t step = g->grp->strategy.tile_oc;
     uint32_t in = xg_nodep(g->g, node)->in[0];
-    bool fold = g->grp->strategy.fold && node == g->grp->node[0] && g->b->staying[in] == XG_NONE;
+    bool fold = g->grp->strategy.fold && node == g->grp->node[0] && staying_of(g, in) == XG_NONE;
     if (!step) step = s->c1 - s->c0;
     if (xg_ai(xg_nodep(g->g, node), XG_ATTR_group) > 1) step = g->m->tile.ocp;
     for (uint32_t c = s->c0; c < s->c1; c += step) {
@@ -740,7 +749,7 @@ static void plan_kept(gen *g, const xg_slice *strip) {
         const local *l = &g->loc[i];
         bool folded = grp->strategy.fold && l->tensor == xg_nodep(g->g, grp->node[0])->in[0];
         bool result = l->inside && xg_group_returns(grp, xg_tensorp(g->g, l->tensor)->producer);
-        if (folded || result || g->b->staying[l->tensor] != XG_NONE ||
+        if (folded || result || staying_of(g, l->tensor) != XG_NONE ||
             !xg_rows_kept(g->g, grp->node, grp->nnode, l->tensor))
             continue;
         g->kept[g->nkept++] = (kept){l->tensor, XG_NONE, l->need.h0, l->need.h1, 0, l->need.h0, 0};

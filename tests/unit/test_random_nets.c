@@ -45,30 +45,23 @@ typedef struct tally {
     uint64_t nets, programs, accel_nodes, nodes, elements, too_small, flat;
 } tally;
 
-/* Every group flat that may be, but for those that disagree with others on what stays on chip. */
+/* Every group flat that may be, but for what lies in concats on chip. */
 static uint64_t flatten(xg_arena *a, xg_selection *s) {
     const xg_graph *g = s->graph;
     xg_uses uses = xg_graph_uses(g, a);
-    uint32_t *group_of = xg_newn(a, uint32_t, g->node.n + 1);
     uint64_t flat = 0;
     for (uint32_t i = 0; i < s->group.n; i++) {
         xg_group *grp = &s->group.v[i];
-        grp->strategy.flat = !xg_flat_refuses(g, &uses, grp);
-        for (uint32_t k = 0; k < grp->nnode; k++) group_of[grp->node[k]] = i;
-    }
-    for (bool again = true; again;) {
-        again = false;
-        for (uint32_t t = 0; s->on_chip && t < g->tensor.n; t++) {
-            if (!s->on_chip[t]) continue;
-            xg_strategy *made = &s->group.v[group_of[xg_tensorp(g, t)->producer]].strategy;
-            for (uint32_t u = uses.first[t]; u < uses.first[t + 1]; u++) {
-                xg_strategy *by = &s->group.v[group_of[uses.node[u]]].strategy;
-                again |= made->flat != by->flat;
-                if (made->flat != by->flat) made->flat = by->flat = false;
-            }
+        bool inside = false;
+        for (uint32_t k = 0; k < grp->nnode; k++) {
+            uint32_t t = xg_nodep(g, grp->node[k])->out[0];
+            for (uint32_t u = uses.first[t]; u < uses.first[t + 1]; u++)
+                inside |=
+                    s->on_chip && s->on_chip[t] && xg_nodep(g, uses.node[u])->op == XG_OP_Concat;
         }
+        grp->strategy.flat = !inside && !xg_flat_refuses(g, &uses, grp);
+        flat += grp->strategy.flat;
     }
-    for (uint32_t i = 0; i < s->group.n; i++) flat += s->group.v[i].strategy.flat;
     return flat;
 }
 
