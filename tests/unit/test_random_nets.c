@@ -71,7 +71,8 @@ static xg_status one_program(xg_arena *a, const xg_graph *g, const xg_machine *m
     xg_plan *plan;
     xg_program *prog;
     xg_check_result r = {0};
-    xg_status st = xg_select(a, g, m, strategy, &sel);
+    const xg_select_options how = {.strategy = strategy, .flat = seed / 2 % 2};
+    xg_status st = xg_select_with(a, g, m, &how, &sel);
     if (st == XG_OK && seed % 2) sum->flat += flatten(a, &sel);
     if (st == XG_OK) st = xg_selection_check(a, &sel, m);
     if (st == XG_OK) st = xg_plan_make(a, &sel, m, &plan);
