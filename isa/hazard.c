@@ -10,10 +10,14 @@ typedef struct part {
     xg_touch t;
 } part;
 
-/* The parts of a word hold each of its units once; n = 0: all are in the page's common state. */
+/* The parts of a word hold each of its units once; n = 0: all are in the page's common state.
+ * Convolutions read all parts of a word again and again, each written by an instruction of its own:
+ * such reads are noted once for the word. A part's last reader is the later one of its own and the
+ * word's. */
 typedef struct word {
     uint8_t *v;
     uint32_t n, cap;
+    uint32_t *read; /* [slots] readers of all units since the last write; NULL: none */
 } word;
 
 struct xg_span_page {
@@ -98,8 +102,33 @@ static void split_read(const access *x, word *w, uint32_t i, uint64_t both) {
         }
 }
 
+/* The word's readers become its parts'. */
+static void give_reads(const xg_span_map *m, word *w) {
+    for (uint32_t i = 0; w->read && i < w->n; i++) {
+        part *p = part_at(m, w, i);
+        for (uint32_t s = 0; s < m->slots; s++)
+            if (w->read[s] > p->t.read[s]) p->t.read[s] = w->read[s];
+    }
+    w->read = NULL;
+}
+
+/* All units: a slot that has read them since the last write is ordered after that. */
+static void read_whole(const access *x, word *w, uint64_t base) {
+    const xg_span_map *m = x->m;
+    if (!w->read) w->read = xg_newn(m->arena, uint32_t, m->slots);
+    for (uint32_t i = 0; !w->read[x->slot] && i < w->n; i++) {
+        part *p = part_at(m, w, i);
+        x->fn(x->arg, &p->t, base + (uint32_t)__builtin_ctzll(p->units));
+    }
+    w->read[x->slot] = x->seq;
+}
+
 static void read_word(const access *x, word *w, uint64_t base, uint64_t units) {
     const xg_span_map *m = x->m;
+    if (units == UINT64_MAX && w->n > 1) {
+        read_whole(x, w, base);
+        return;
+    }
     for (uint32_t i = 0, n = w->n; i < n; i++) {
         part *p = part_at(m, w, i);
         uint64_t both = p->units & units;
@@ -117,9 +146,29 @@ static void set_written(const access *x, xg_touch *t) {
     for (uint32_t s = 0; s < x->m->slots; s++) t->read[s] = 0;
 }
 
+/* One unit, which is in one part. */
+static void write_unit(const access *x, word *w, uint64_t base, uint64_t unit) {
+    const xg_span_map *m = x->m;
+    uint32_t i = 0;
+    while (!(part_at(m, w, i)->units & unit)) i++;
+    part *p = part_at(m, w, i);
+    x->fn(x->arg, &p->t, base + (uint32_t)__builtin_ctzll(unit));
+    if (p->units != unit) {
+        p->units &= ~unit;
+        p = new_part(m, w);
+        p->units = unit;
+    }
+    set_written(x, &p->t);
+}
+
 static void write_word(const access *x, word *w, uint64_t base, uint64_t units) {
     const xg_span_map *m = x->m;
     part *own = NULL; /* what this access, or a part that it empties, has already */
+    give_reads(m, w);
+    if (!(units & (units - 1))) {
+        write_unit(x, w, base, units);
+        return;
+    }
     for (uint32_t i = 0; i < w->n;) {
         part *p = part_at(m, w, i);
         uint64_t both = p->units & units;
@@ -172,7 +221,7 @@ static void touch_page(const access *x, uint64_t index) {
     for (uint32_t k = 0; !common && k < PAGE_WORDS; k++) {
         if (!p->word[k].n) fill_word(m, &p->word[k], p->common);
         touch_word(x, &p->word[k], index * PAGE + k * WORD, UINT64_MAX);
-        if (x->write) p->word[k].n = 0;
+        if (x->write) p->word[k].n = 0, p->word[k].read = NULL;
     }
     if (!common && !x->write) return;
     if (x->write)
