@@ -102,6 +102,14 @@ static void split_read(const access *x, word *w, uint32_t i, uint64_t both) {
         }
 }
 
+/* The part of one unit: most often one was appended for each unit in turn. */
+static uint32_t part_of(const xg_span_map *m, const word *w, uint64_t unit) {
+    uint32_t i = (uint32_t)__builtin_ctzll(unit) + 1;
+    if (i < w->n && (part_at(m, w, i)->units & unit)) return i;
+    for (i = 0; !(part_at(m, w, i)->units & unit);) i++;
+    return i;
+}
+
 /* The word's readers become its parts'. */
 static void give_reads(const xg_span_map *m, word *w) {
     for (uint32_t i = 0; w->read && i < w->n; i++) {
@@ -129,7 +137,9 @@ static void read_word(const access *x, word *w, uint64_t base, uint64_t units) {
         read_whole(x, w, base);
         return;
     }
-    for (uint32_t i = 0, n = w->n; i < n; i++) {
+    bool one = !(units & (units - 1));
+    uint32_t first = one ? part_of(m, w, units) : 0, end = one ? first + 1 : w->n;
+    for (uint32_t i = first; i < end; i++) {
         part *p = part_at(m, w, i);
         uint64_t both = p->units & units;
         if (!both) continue;
@@ -149,9 +159,7 @@ static void set_written(const access *x, xg_touch *t) {
 /* One unit, which is in one part. */
 static void write_unit(const access *x, word *w, uint64_t base, uint64_t unit) {
     const xg_span_map *m = x->m;
-    uint32_t i = 0;
-    while (!(part_at(m, w, i)->units & unit)) i++;
-    part *p = part_at(m, w, i);
+    part *p = part_at(m, w, part_of(m, w, unit));
     x->fn(x->arg, &p->t, base + (uint32_t)__builtin_ctzll(unit));
     if (p->units != unit) {
         p->units &= ~unit;
