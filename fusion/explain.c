@@ -41,7 +41,7 @@ static const char *short_strategy(const overview *o, const xg_group *g) {
                            s->flat   ? "r"
                            : s->fold ? "f"
                                      : "",
-                           s->tile_ic ? "p" : ""),
+                           xg_strf(o->a, "%s%s", s->tile_ic ? "p" : "", s->keep ? "k" : "")),
                    s->order == XG_WEIGHT_STATIONARY ? "weights"
                    : s->weights_resident            ? "both"
                                                     : "maps",
@@ -55,6 +55,11 @@ static void put_places(const overview *o, const xg_cost_terms *c, xg_buf *b) {
         xg_putf(b, "%s%s", k ? "," : "->", place_of(o->s, o->ddr, c->parts.out[k].tensor));
 }
 
+static const char *share(const overview *o, const xg_group *g) {
+    return xg_strf(o->a, "%.1f%%",
+                   o->total ? 100.0 * (double)g->cost_cycles / (double)o->total : 0);
+}
+
 static void put_group(overview *o, uint32_t i) {
     const xg_group *g = &o->s->group.v[i];
     const xg_graph *gr = o->s->graph;
@@ -65,8 +70,8 @@ static void put_group(overview *o, uint32_t i) {
         return;
     }
     if (!xg_group_tiles(gr, g)) {
-        xg_putf(o->out, "%5u  %11s  %6s  %-7s %s: %s\n", i, digits(o, g->cost_cycles), "-", "-",
-                names, "places in memory, no tiles");
+        xg_putf(o->out, "%5u  %11s  %6s  %-7s %s: %s\n", i, digits(o, g->cost_cycles),
+                g->cost_cycles ? share(o, g) : "-", "-", names, xg_places_text(g));
         return;
     }
     xg_cost_terms c;
@@ -80,9 +85,9 @@ static void put_group(overview *o, uint32_t i) {
     o->estimated += c.parts.valid ? c.est.cycles : 0;
     o->judged += judged;
     o->near += judged && (off < 0 ? -off : off) * 10 <= (int64_t)g->cost_cycles;
-    xg_putf(o->out, "%5u  %11s  %5.1f%%  %-7s %s %-15s %s (%s)\n", i, digits(o, g->cost_cycles),
-            o->total ? 100.0 * (double)g->cost_cycles / (double)o->total : 0, c.slowest,
-            short_strategy(o, g), places.n ? places.p : "", names, g->pattern);
+    xg_putf(o->out, "%5u  %11s  %6s  %-7s %s %-15s %s (%s)\n", i, digits(o, g->cost_cycles),
+            share(o, g), c.slowest, short_strategy(o, g), places.n ? places.p : "", names,
+            g->pattern);
 }
 
 static void put_totals(const overview *o) {
@@ -98,19 +103,20 @@ static void put_totals(const overview *o) {
             digits(o, o->estimated),
             100.0 * ((double)o->estimated - (double)o->tiled) / (double)o->tiled, o->near,
             o->judged);
-    const char *note = s->note ? s->note : "";
+    const char *note = xg_selection_note(s);
     if (!strncmp(note, "ilp: ", 5))
         xg_putf(o->out, "solver     %.*s (value: 16 x cycles + busy cycles of the DDR)\n",
                 (int)strcspn(note + 5, ";"), note + 5);
     const char *compared = strstr(note, "simulated cycles: ");
     if (compared) xg_putf(o->out, "compared   %s\n", compared);
-    xg_puts(o->out,
-            "\nslowest: the engine (or the DDR) that the others wait for. tile: rows x columns x "
-            "channels of the "
-            "result; f: kernel columns\ntaken as channels, p: input channels in parts. stays: what "
-            "stays on "
-            "chip while the rest passes. split: over the cores.\nborder: where inputs and the "
-            "result lie; chip: kept until the last reader. `--node NAME` says why.\n");
+    xg_puts(
+        o->out,
+        "\nslowest: the engine (or the DDR) that the others wait for. tile: rows x columns x "
+        "channels of the "
+        "result; f: kernel columns\ntaken as channels, p: input channels in parts, k: rows that "
+        "two tiles need are kept, r: rows and columns of the flat\nview. stays: what stays on "
+        "chip while the rest passes. split: over the cores.\nborder: where inputs and the "
+        "result lie; chip: kept until the last reader. `--node NAME` says why.\n");
 }
 
 xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out) {
@@ -128,8 +134,8 @@ xg_status xg_explain_choice(xg_arena *a, const xg_explain *e, xg_buf *out) {
     }
     xg_putf(out,
             "%s on %s, strategy %s: %u nodes in %u groups on the accelerator, %u on the host\n\n",
-            s->graph->name && *s->graph->name ? s->graph->name : "model", e->m->name, s->strategy,
-            o.accel, o.groups, o.host);
+            s->graph->name && *s->graph->name ? s->graph->name : "model", e->m->name,
+            xg_selection_origin(s), o.accel, o.groups, o.host);
     xg_putf(out, "%5s  %11s  %6s  %-7s %-13s %-8s %-8s %-15s %s\n", "group", "cycles", "share",
             "slowest", "tile", "stays", "split", "border", "nodes (pattern)");
     for (uint32_t i = 0; i < s->group.n; i++) put_group(&o, i);

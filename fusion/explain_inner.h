@@ -99,6 +99,8 @@ const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_part
 void xg_put_terms(teller *t, const xg_cost_terms *c, const char *indent);
 /* Each line of a text with the indent before it. */
 void xg_put_lines(xg_buf *out, const char *indent, const char *text);
+/* What stands in place of a strategy for a concat, reshape or slice with its forecast. */
+const char *xg_places_text(const xg_group *grp);
 bool xg_group_tiles(const xg_graph *g, const xg_group *grp);
 
 #endif

@@ -29,6 +29,8 @@ static void put_strategy(xg_json *j, const xg_graph *g, const xg_machine *m, con
     xg_json_kbool(j, "weights_resident", s->weights_resident);
     xg_json_kbool(j, "columns_as_channels", s->fold);
     xg_json_kbool(j, "flat", s->flat);
+    xg_json_kbool(j, "rows_kept", s->keep);
+    xg_json_kbool(j, "batched", s->batched);
     xg_json_kstr(j, "split", splits[s->split]);
     xg_json_close(j, '}');
 }
@@ -140,8 +142,8 @@ static void put_entries(const teller *t, xg_json *j, const xg_entries *all) {
 static void put_head(xg_json *j, const xg_explain *e) {
     xg_json_kstr(j, "model", e->sel->graph->name ? e->sel->graph->name : "");
     xg_json_kstr(j, "machine", e->m->name);
-    xg_json_kstr(j, "selection", e->sel->strategy);
-    xg_json_kstr(j, "solver_note", e->sel->note ? e->sel->note : "");
+    xg_json_kstr(j, "selection", xg_selection_origin(e->sel));
+    xg_json_kstr(j, "solver_note", xg_selection_note(e->sel));
 }
 
 static void put_node(const teller *t, xg_json *j, uint32_t node) {

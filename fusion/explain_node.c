@@ -66,7 +66,9 @@ static void put_possible(teller *t, const xg_entry *e, uint32_t number) {
         xg_putf(t->out, "      built   %s cycles in the cycle simulator: %s\n",
                 digits(t, (int64_t)e->simulated), xg_beside_built(t, e->simulated));
     if (!xg_group_tiles(t->g, &e->group)) {
-        xg_puts(t->out, "      cost    none: places in memory, no tiles\n");
+        xg_putf(t->out, "      cost    %s: %s\n",
+                e->group.cost_cycles ? digits(t, (int64_t)e->group.cost_cycles) : "none",
+                xg_places_text(&e->group));
         return;
     }
     if (!e->terms.parts.valid) return;
@@ -120,11 +122,14 @@ static void put_best(const teller *t) {
         xg_puts(t->out, "best cover   the solver found none within its budget\n");
         return;
     }
-    const char *built = t->e->sel->note ? strstr(t->e->sel->note, "built from ") : NULL;
-    if (built || strcmp(t->e->sel->strategy, "ilp"))
+    const xg_selection *s = t->e->sel;
+    const char *built = strstr(xg_selection_note(s), "built from ");
+    if (s->path)
+        xg_putf(t->out, "note         what is chosen was given: %s\n", s->path);
+    else if (built || strcmp(s->strategy, "ilp"))
         xg_putf(t->out, "note         what is chosen is not the best cover: %s\n",
                 built ? xg_strf(t->a, "%s, which the cycle simulator found faster", built)
-                      : xg_strf(t->a, "strategy %s", t->e->sel->strategy));
+                      : xg_strf(t->a, "strategy %s", s->strategy));
     xg_putf(t->out,
             "best cover   %s estimated cycles of the whole model; proved best within %.3f %%\n",
             digits(t, (int64_t)b->cycles),

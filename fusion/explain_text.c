@@ -45,6 +45,11 @@ bool xg_group_tiles(const xg_graph *g, const xg_group *grp) {
     return grp->where == XG_ON_ACCEL && k != XG_TK_CONCAT && k != XG_TK_VIEW && k != XG_TK_NONE;
 }
 
+const char *xg_places_text(const xg_group *grp) {
+    return grp->cost_cycles ? "places in memory, no tiles; operands that cannot lie there are moved"
+                            : "places in memory, no tiles";
+}
+
 const char *xg_strategy_text(const teller *t, const xg_group *grp, const xg_parts *p) {
     const xg_strategy *s = &grp->strategy;
     const char *const cores = xg_strf(t->a, "%u cores", t->e->m->cores);

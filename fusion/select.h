@@ -96,6 +96,14 @@ typedef enum xg_concat_form {
 xg_concat_form *xg_concat_forms(const xg_selection *s, const xg_machine *m, xg_arena *a);
 /* Whether operand k of such a concat is read where it lies: its scale is the result's. */
 bool xg_read_apart(const xg_graph *g, const xg_node *concat, uint32_t k);
+/* What made the choice, a strategy's name or "file", and what was said about it. What a file says
+ * of its strategy and of a solver is kept for printing only: it may have been edited since. */
+static inline const char *xg_selection_origin(const xg_selection *s) {
+    return s->path ? "file" : s->strategy;
+}
+static inline const char *xg_selection_note(const xg_selection *s) {
+    return s->note && !s->path ? s->note : "";
+}
 /* [tensors] Which tensors may stay on chip until their last reader: made by a tile group and read
  * by tile groups of the same stretch, one image a core at a time; a concat's result when all its
  * operands lie in it at whole channel words. */

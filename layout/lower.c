@@ -206,8 +206,8 @@ static void describe(lowerer *l) {
     pr->machine_digest = m->digest;
     pr->encoding_digest = m->encoding->digest;
     pr->record_text = record.p ? record.p : "";
-    pr->strategy = l->p->sel->strategy;
-    pr->solver_note = l->p->sel->note ? l->p->sel->note : "";
+    pr->strategy = xg_selection_origin(l->p->sel);
+    pr->solver_note = xg_selection_note(l->p->sel);
     pr->ncore = m->cores;
     memcpy(pr->region_bytes, l->p->region_bytes, sizeof pr->region_bytes);
 }

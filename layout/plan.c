@@ -697,7 +697,9 @@ xg_status xg_plan_make_as(xg_arena *a, const xg_selection *s, const xg_machine *
         p->draft = xg_arena_new(xg_arena_ctx(a));
         uint32_t victim, n = mine->group.n;
         bool *apart = xg_newn(a, bool, n + 1), any = false;
-        xg_status st = make_once(p, refine, &victim, apart);
+        /* Tiles from a file are taken as they stand there, so that what was built is built again.
+         */
+        xg_status st = make_once(p, refine && !s->path, &victim, apart);
         *out = p;
         if (st == XG_OK) st = xg_order_tasks(p);
         xg_arena_free(p->draft);

@@ -7,6 +7,8 @@
 #include "fusion/select.h"
 
 typedef struct xg_plan xg_plan;
+/* Tiles of groups whose engines wait are refined, but not those of a choice that a file gave
+ * (sel->path): what was built is built again. */
 XG_MUST_USE xg_status xg_plan_make(xg_arena *a, const xg_selection *s, const xg_machine *m,
                                    xg_plan **out);
 /* The selection with the strategies that were built, and what the cost model foresees for each

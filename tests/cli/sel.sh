@@ -7,8 +7,9 @@ for s in ilp path greedy layer; do
     run 0 compile "$model" -m edge --sel $s.sel -o again.xgb --emit-sel again.sel
     run 0 disasm $s.xgb -o a.xs
     run 0 disasm again.xgb -o b.xs
-    grep -v '^program' a.xs >a
-    grep -v '^program' b.xs >b
+    grep -v '^program\|^strategy\|^solver' a.xs >a
+    grep -v '^program\|^strategy\|^solver' b.xs >b
+    says b.xs 'strategy "file"'
     same a b
     same $s.sel again.sel
 done

@@ -1,6 +1,7 @@
 /* Random networks, all strategies, the shipped machines (two seeds of three) and machines with
  * random numbers (the third): simulator (program order, shuffled order, cycle simulator) equals
- * interpreter in every element; plans survive print and parse. A random machine may be too small
+ * interpreter in every element; plans survive print and parse, and are made again from the choice
+ * that they came to. A random machine may be too small
  * for a network; that is an error with a reason, counted. Arguments: [first seed] [number of
  * networks]. Default 0 and 1000 (or XGC_RANDOM_NETS). */
 #include <stdarg.h>
@@ -26,19 +27,35 @@ static void print_diags(xg_ctx *c, uint64_t seed, const char *machine, const cha
                 xg_diag_at(c, i)->where, xg_diag_at(c, i)->text);
 }
 
-static xg_status plan_round_trip(xg_arena *a, const xg_plan *p, const xg_graph *g,
-                                 const xg_machine *m) {
+static xg_status same_plan(xg_arena *a, const xg_plan *p, const xg_plan *q, const char *what) {
     xg_buf one = {.arena = a}, two = {.arena = a};
-    xg_plan *again;
     xg_plan_print(p, &one);
-    xg_status st = xg_plan_parse(a, g, m, "plan", one.p, one.n, &again);
-    if (st != XG_OK) return st;
-    xg_plan_print(again, &two);
+    xg_plan_print(q, &two);
     /* the strategy's name is replaced by the file's */
     const char *x = strchr(one.p, '\n'), *y = strchr(two.p, '\n');
     return one.n && x && y && !strcmp(x, y)
                ? XG_OK
-               : xg_error(xg_arena_ctx(a), XG_MISMATCH, "plan", "print(parse(print)) differs");
+               : xg_error(xg_arena_ctx(a), XG_MISMATCH, what, "the plan differs");
+}
+
+static xg_status plan_round_trip(xg_arena *a, const xg_plan *p, const xg_graph *g,
+                                 const xg_machine *m) {
+    xg_buf text = {.arena = a};
+    xg_plan *again;
+    xg_plan_print(p, &text);
+    xg_status st = xg_plan_parse(a, g, m, "plan", text.p, text.n, &again);
+    return st == XG_OK ? same_plan(a, p, again, "print(parse(print))") : st;
+}
+
+static xg_status made_again(xg_arena *a, const xg_plan *p, const xg_graph *g, const xg_machine *m) {
+    xg_buf text = {.arena = a};
+    xg_selection sel;
+    xg_plan *again;
+    xg_selection_print(xg_plan_selection(p), &text);
+    xg_status st = xg_selection_parse(a, g, "sel", text.p, text.n, &sel);
+    if (st == XG_OK) st = xg_selection_check(a, &sel, m);
+    if (st == XG_OK) st = xg_plan_make(a, &sel, m, &again);
+    return st == XG_OK ? same_plan(a, p, again, "made of its own choice") : st;
 }
 
 typedef struct tally {
@@ -77,6 +94,7 @@ static xg_status one_program(xg_arena *a, const xg_graph *g, const xg_machine *m
     if (st == XG_OK) st = xg_selection_check(a, &sel, m);
     if (st == XG_OK) st = xg_plan_make(a, &sel, m, &plan);
     if (st == XG_OK && seed % 10 < 2) st = plan_round_trip(a, plan, g, m);
+    if (st == XG_OK && seed % 5 == 3) st = made_again(a, plan, g, m);
     if (st == XG_OK) st = xg_lower(a, plan, &prog);
     if (st != XG_OK) return st;
     static const char *const fills[] = {"random", "min", "max", "zero"};
