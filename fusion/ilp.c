@@ -234,6 +234,30 @@ xg_status xg_solver_run(xg_solver *s, const xg_seen *seen, uint32_t n, xg_select
     return solve(&s->ilp);
 }
 
+uint32_t xg_solver_candidates(const xg_solver *s) {
+    return s->ilp.cand.n;
+}
+
+void xg_solver_swaps(xg_solver *s, xg_arena *a, const xg_selection *built, xg_swaps *out) {
+    xg_ilp_learn(&s->ilp, &(xg_seen){built, built}, 1);
+    xg_ilp_swaps(&s->ilp, a, built, out);
+}
+
+xg_status xg_solver_swap(xg_solver *s, xg_arena *a, const xg_selection *built, const xg_swap *swap,
+                         xg_selection *out) {
+    xg_chooser c = s->c;
+    xg_ilp small = s->ilp; /* beside it: the columns of the whole program stay */
+    *out = (xg_selection){.graph = c.g, .strategy = "ilp", .note = ""};
+    small.a = c.a = a;
+    small.c = &c;
+    c.out = out;
+    c.lp = NULL;
+    if (!xg_ilp_restrict(&small, built, swap)) return XG_LIMIT;
+    xg_status st = solve(&small);
+    if (st == XG_OK) xg_ilp_keep_others(&small, built, swap, out);
+    return st;
+}
+
 xg_status xg_select_path(xg_chooser *c) {
     xg_ilp *s = xg_new(c->a, xg_ilp);
     if (!c->g->node.n) return XG_OK;

@@ -85,6 +85,14 @@ int64_t xg_ilp_cost(const xg_machine *m, const xg_estimate *e);
 /* seen.c: costs by what built plans have shown, and columns for the strategies that were built; all
  * columns enter a new program, without rows. */
 void xg_ilp_learn(xg_ilp *s, const xg_seen *seen, uint32_t nseen);
+/* swap.c: the swaps of a selection whose plan the program has learnt, see xg_solver_swaps(). */
+void xg_ilp_swaps(const xg_ilp *s, xg_arena *a, const xg_selection *built, xg_swaps *out);
+/* Leaves only the columns of the swap's groups and of the built ones that it does not touch, in a
+ * new program without rows; false when there is no such swap. */
+bool xg_ilp_restrict(xg_ilp *s, const xg_selection *built, const xg_swap *swap);
+/* Groups of sel that the swap does not touch get back what they had in built. */
+void xg_ilp_keep_others(const xg_ilp *s, const xg_selection *built, const xg_swap *swap,
+                        xg_selection *sel);
 /* siblings.c: raises the cost of a column of siblings to what it saves over its branches, whose
  * columns are known; false when it saves nothing. */
 bool xg_ilp_price_siblings(const xg_ilp *s, xg_var *v);

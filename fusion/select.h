@@ -149,6 +149,21 @@ typedef struct xg_seen {
  * estimates only. LIMIT when no cover was found. */
 XG_MUST_USE xg_status xg_solver_run(xg_solver *s, const xg_seen *seen, uint32_t n,
                                     xg_selection *out);
+/* How many candidates the solver has; xg_swap.candidate is less. */
+uint32_t xg_solver_candidates(const xg_solver *s);
+/* A candidate that takes its nodes from groups of a built plan. */
+typedef struct xg_swap {
+    uint32_t candidate; /* the solver's number of it */
+    int64_t saves;      /* estimated, in units of xg_selection's value; it may be negative */
+} xg_swap;
+typedef XG_VEC(xg_swap) xg_swaps;
+/* Learns from what was built, as xg_solver_run() does, and appends all its swaps but those that are
+ * estimated to cost far more than what they replace, the best ones first. The list is in a. */
+void xg_solver_swaps(xg_solver *s, xg_arena *a, const xg_selection *built, xg_swaps *out);
+/* The built selection after one of those swaps; what else the candidate's groups had is covered by
+ * the cheapest pieces. It lives in a. LIMIT when there is none. */
+XG_MUST_USE xg_status xg_solver_swap(xg_solver *s, xg_arena *a, const xg_selection *built,
+                                     const xg_swap *swap, xg_selection *out);
 /* With the shipped pattern library. */
 XG_MUST_USE xg_status xg_select(xg_arena *a, const xg_graph *g, const xg_machine *m,
                                 const char *strategy, xg_selection *out);

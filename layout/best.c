@@ -1,6 +1,7 @@
 /* The plan to build: what the solver chose, unless the cycle simulator finds a simpler strategy's
  * plan faster. */
 #include "fusion/flat.h"
+#include "layout/climb.h"
 #include "layout/clock.h"
 
 #include <string.h>
@@ -37,6 +38,8 @@ enum {
     /* Of a plan with more, only strategies with a name are built beside it, and none is refined. */
     HUGE_TASKS = 500000,
     NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
+    SWAP_TASKS = 7500,     /* of all plans that are built for measured swaps ... */
+    SWAPS_LEAST = 8,       /* ... when at least so many can be tried */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
     STRATEGIES = 7,
     FLAT_GAIN = 125, /* parts of a plan's cycles of which flat groups could save one or more */
@@ -72,13 +75,6 @@ typedef struct attempt {
     bool flat; /* its groups might be flat */
 } attempt;
 
-static uint64_t tasks_in(const xg_plan *p) {
-    uint64_t n = 0;
-    for (uint32_t s = 0; s < p->segment.n; s++)
-        for (uint32_t c = 0; c < p->machine->cores; c++) n += p->segment.v[s].core[c].task.n;
-    return n;
-}
-
 static void drop_plan(attempt *t) {
     if (t->plan) xg_arena_free(t->plan->arena);
     t->plan = NULL;
@@ -111,7 +107,7 @@ static void try_plan(xg_arena *to, const xg_machine *m, bool refine, attempt *t,
     if (better) {
         t->ok = true;
         t->cycles = cycles;
-        t->tasks = tasks_in(plan);
+        t->tasks = xg_tasks_in(plan);
         t->built = t->tasks > t->many ? NULL : what_was_built(to, plan);
     }
     if (!better || (*fastest && cycles >= (*fastest)->cycles && *fastest != t)) {
@@ -302,7 +298,8 @@ static bool flat_pays(xg_arena *a, const xg_machine *m, const xg_selection *buil
 /* Flat groups have gains that an estimate overrates: in DDR they wait for whole maps, while others
  * hold theirs on chip. So they come last, when plans have shown what their nodes take. */
 static uint32_t try_flat(xg_arena *a, const xg_graph *g, const xg_machine *m,
-                         const xg_select_options *o, attempt *t, uint32_t n, attempt **fastest) {
+                         const xg_select_options *o, attempt *t, uint32_t n, attempt **fastest,
+                         xg_solver **out) {
     xg_select_options mine = *o;
     xg_solver *solver;
     mine.flat = true;
@@ -312,6 +309,7 @@ static uint32_t try_flat(xg_arena *a, const xg_graph *g, const xg_machine *m,
         xg_diag_truncate(xg_arena_ctx(a), diags);
         return n;
     }
+    *out = solver;
     uint32_t end = n + FLAT_ROUNDS;
     for (uint32_t i = n; i < end; i++) t[i].flat = true;
     return iterate(a, m, solver, o->lp, t, n, end, fastest);
@@ -373,6 +371,18 @@ static const char *name_of(const attempt *t, uint32_t i) {
     return i < STRATEGIES ? names[i] : t[i].flat ? "iterated with flat views" : "iterated";
 }
 
+/* Single groups of a small plan are swapped for others, as long as that makes it faster. */
+static void swap_groups(const xg_machine *m, xg_solver *solver, attempt *fastest, xg_buf *note) {
+    xg_measured best = {fastest->plan, fastest->cycles, 0};
+    if (fastest->tasks * SWAPS_LEAST > SWAP_TASKS || xg_forecast(best.plan) != XG_OK) return;
+    xg_climb(m, solver, SWAP_TASKS, &best);
+    fastest->plan = best.plan;
+    fastest->cycles = best.cycles;
+    if (best.swaps)
+        xg_putf(note, ", after %u measured swap%s %llu", best.swaps, best.swaps > 1 ? "s" : "",
+                (unsigned long long)best.cycles);
+}
+
 /* The plan of all attempts that is fastest, and what is said about it. */
 static xg_status take_fastest(xg_arena *a, const attempt *t, uint32_t best, const attempt *fastest,
                               const char *simulated, xg_selection *sel, xg_plan **plan) {
@@ -421,7 +431,8 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
     refine_fastest(a, m, t, STRATEGIES, &fastest);
     uint32_t n = STRATEGIES;
     if (solver) n = iterate(a, m, solver, o->lp, t, n, n + ROUNDS, &fastest);
-    if (solver) n = try_flat(a, g, m, o, t, n, &fastest);
+    xg_solver *flat = NULL;
+    if (solver) n = try_flat(a, g, m, o, t, n, &fastest, &flat);
     for (uint32_t i = 0; i < n; i++)
         if (t[i].ok)
             xg_putf(&note, "%s %s %llu", note.n ? "," : "simulated cycles:", name_of(t, i),
@@ -438,6 +449,7 @@ xg_status xg_plan_best(xg_arena *a, const xg_graph *g, const xg_machine *m,
         share_tail(a, m, &t[NO_BATCHED], &tail[1], &fastest, &note);
         if (fastest == &tail[1]) best = NO_BATCHED;
     }
+    if (solver && fastest == &t[best]) swap_groups(m, flat ? flat : solver, fastest, &note);
     xg_diag_truncate(xg_arena_ctx(a), diags); /* of attempts that failed */
     return take_fastest(a, t, best, fastest, note.p, sel, plan);
 }

@@ -56,6 +56,7 @@ for file in "${machines[@]}"; do
     one int8 "$machine" "$data/digits_qdq.onnx"
     one float "$machine" "$data/digits.onnx" --calib "$data/calibration_images.npy"
 done
+grep -q 'measured swap' int8-edge.json || fail "int8 on edge: no measured swap in $(grep solver_note int8-edge.json)"
 one layer zu9 "$data/digits_qdq.onnx" --strategy layer
 one greedy zu9 "$data/digits_qdq.onnx" --strategy greedy
 one batch3 zu9 "$data/digits_qdq.onnx" --batch 3
