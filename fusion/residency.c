@@ -3,6 +3,9 @@
 #include "fusion/geometry.h"
 #include "fusion/select.h"
 
+#include "isa/encoding.h"
+#include "isa/tile.h"
+
 typedef struct sides {
     const xg_graph *g;
     bool *accel;        /* [nodes] */
@@ -117,11 +120,19 @@ static int64_t gather_gain(const sides *d, const xg_machine *m, const xg_node *n
     return gain - 2 * (tiles * (n->nin + 1) * begin + 2 * y[1] * y[2] * y[3] / m->tile.port_bytes);
 }
 
+/* An operand's channels may begin at any byte of a word. */
+static bool loads_any_lane(const xg_machine *m) {
+    int64_t lo, hi;
+    xg_encoding_range(m->encoding, XG_T_LOAD, XG_F(LOAD, lane), &lo, &hi);
+    return hi >= (int64_t)m->tile.icp - 1;
+}
+
 xg_concat_form *xg_concat_forms(const xg_selection *s, const xg_machine *m, xg_arena *a) {
     sides d = sides_of(s, a);
     const uint32_t *parent = parents(&d, a);
     xg_concat_form *form = xg_newn(a, xg_concat_form, s->graph->tensor.n + 1);
-    for (uint32_t i = s->graph->node.n; i-- > 0;) { /* last concats first, as above */
+    bool parts = loads_any_lane(m);
+    for (uint32_t i = s->graph->node.n; parts && i-- > 0;) { /* last concats first, as above */
         const xg_node *n = xg_nodep(s->graph, i);
         uint32_t t = n->out[0];
         if (n->op != XG_OP_Concat || !d.accel[i] || (s->on_chip && s->on_chip[t])) continue;

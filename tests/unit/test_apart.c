@@ -149,8 +149,27 @@ static void test_apart(void **state) {
     assert_true(gathered > 0);
 }
 
+/* An encoding whose loads begin at lane 0 or 1 only: every concat is written whole. */
+static void test_no_lanes(void **state) {
+    xg_test *t = *state;
+    xg_machine m = *load_machine(t, "kv260");
+    xg_encoding e = *m.encoding;
+    const xg_inst_desc *load = &e.family->inst[XG_T_LOAD];
+    xg_field *field = xg_memdup(t->a, e.field[XG_T_LOAD], load->noperand * sizeof *field);
+    e.field = xg_memdup(t->a, e.field, e.family->ninst * sizeof *e.field);
+    e.field[XG_T_LOAD] = field;
+    field[XG_F(LOAD, lane)].width = 1;
+    m.encoding = &e;
+    sample s = network(t, &m);
+    xg_selection sel;
+    assert_ok(t->c, xg_select(t->a, s.g, &m, "layer", &sel));
+    const xg_concat_form *form = xg_concat_forms(&sel, &m, t->a);
+    for (uint32_t i = 0; i < s.g->tensor.n; i++) assert_int_equal(form[i], XG_CONCAT_WHOLE);
+    (void)check_program(t, s.g, &m, &sel);
+}
+
 int main(void) {
     (void)random_net;
-    const struct CMUnitTest tests[] = {TEST(test_apart)};
+    const struct CMUnitTest tests[] = {TEST(test_apart), TEST(test_no_lanes)};
     return cmocka_run_group_tests_name("apart", tests, NULL, NULL) != 0;
 }
