@@ -38,7 +38,7 @@ enum {
     /* Of a plan with more, only strategies with a name are built beside it, and none is refined. */
     HUGE_TASKS = 500000,
     NEAR = 16,             /* a plan that is slower by more than 1/16 is not refined */
-    SWAP_TASKS = 7500,     /* of all plans that are built for measured swaps ... */
+    SWAP_TASKS = 5000,     /* of all plans that are built for measured swaps ... */
     SWAPS_LEAST = 8,       /* ... when at least so many can be tried */
     ITERATED_TASKS = 4000, /* of plans that were built from what others have shown; then no more */
     STRATEGIES = 7,
