@@ -309,3 +309,29 @@ void xg_hazards_touch(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t
     }
     touch_gathered(&to);
 }
+
+typedef struct needs {
+    uint32_t *need, slots;
+} needs;
+
+static void raise(uint32_t *v, uint32_t to) {
+    if (*v < to) *v = to;
+}
+
+static void meet_read(void *arg, const xg_touch *t, uint64_t unit) {
+    const needs *n = arg;
+    (void)unit;
+    raise(&n->need[t->write_slot], t->write_seq);
+}
+
+static void meet_write(void *arg, const xg_touch *t, uint64_t unit) {
+    const needs *n = arg;
+    meet_read(arg, t, unit);
+    for (uint32_t s = 0; s < n->slots; s++) raise(&n->need[s], t->read[s]);
+}
+
+void xg_hazards_need(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t seq,
+                     uint32_t *need) {
+    needs n = {need, h->mem[0].slots};
+    xg_hazards_touch(h, x, slot, seq, x->write ? meet_write : meet_read, &n);
+}

@@ -44,5 +44,8 @@ void xg_hazards_init(xg_hazards *h, xg_arena *a, const xg_machine *m, uint32_t s
 /* Meets the states of all units of an access, then records it as number seq (> 0) of a slot. */
 void xg_hazards_touch(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t seq,
                       xg_touch_fn fn, void *arg);
+/* The same; need[slot] rises to the last instruction of each slot that must be over before. */
+void xg_hazards_need(xg_hazards *h, const xg_access *x, uint32_t slot, uint32_t seq,
+                     uint32_t *need);
 
 #endif

@@ -42,23 +42,11 @@ static void raise(uint32_t *v, uint32_t to) {
     if (*v < to) *v = to;
 }
 
-static void meet_read(void *arg, const xg_touch *t, uint64_t unit) {
-    walk *w = arg;
-    (void)unit;
-    raise(&w->need[t->write_slot], t->write_seq);
-}
-
-static void meet_write(void *arg, const xg_touch *t, uint64_t unit) {
-    walk *w = arg;
-    meet_read(arg, t, unit);
-    for (uint32_t s = 0; s < w->f->nengine; s++) raise(&w->need[s], t->read[s]);
-}
-
 static void touch(void *arg, const xg_access *x) {
     walk *w = arg;
     if (x->echo || (x->mem == 0 && x->region == XG_REG_CONST && !x->write)) return;
     if (x->mem == 0) w->touches_shared = true;
-    xg_hazards_touch(&w->mem, x, w->engine, w->seq, x->write ? meet_write : meet_read, w);
+    xg_hazards_need(&w->mem, x, w->engine, w->seq, w->need);
 }
 
 static void join(walk *w, uint32_t engine, uint32_t instruction) {

@@ -31,25 +31,8 @@ void xg_words_begin(xg_words *w, uint32_t task, uint32_t engine) {
     memset(w->need, 0, sizeof w->need);
 }
 
-static void raise(uint32_t *v, uint32_t to) {
-    if (*v < to) *v = to;
-}
-
-static void meet_read(void *arg, const xg_touch *t, uint64_t unit) {
-    xg_words *w = arg;
-    (void)unit;
-    raise(&w->need[t->write_slot], t->write_seq);
-}
-
-static void meet_write(void *arg, const xg_touch *t, uint64_t unit) {
-    xg_words *w = arg;
-    meet_read(arg, t, unit);
-    for (uint32_t e = 0; e < w->m->family->nengine; e++) raise(&w->need[e], t->read[e]);
-}
-
 static void touch(xg_words *w, const xg_access *x) {
-    xg_hazards_touch(&w->mem, x, w->engine, w->count[w->engine], x->write ? meet_write : meet_read,
-                     w);
+    xg_hazards_need(&w->mem, x, w->engine, w->count[w->engine], w->need);
 }
 
 void xg_words_touch_all(xg_words *w, const xg_buffer *b, bool write) {
