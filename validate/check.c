@@ -348,15 +348,25 @@ static uint64_t elements(const xg_prog_tensor *t) {
     return (uint64_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3]);
 }
 
-/* Elements of a tensor that were compared, themselves or as those of a tensor that it is a view
- * of; of a part of that, all or none. */
+/* Whether a view that has all elements of a tensor was compared whole. */
+static bool compared_by_view(const xg_watch *w, uint32_t tensor) {
+    uint64_t all = elements(&w->program->tensor.v[tensor]);
+    for (uint32_t i = 0; i < w->program->tensor.n; i++)
+        if (xg_watch_covered(w, i) == all && elements(&w->program->tensor.v[i]) == all &&
+            viewed(w, i) == tensor)
+            return true;
+    return false;
+}
+
+/* Elements of a tensor that were compared, themselves, or as those of a tensor that it is a view
+ * of or of its own view; of a part of that, all or none. */
 static uint64_t compared(const xg_watch *w, uint32_t tensor) {
     enum { VIEWS = 8 };
     uint32_t source = tensor;
     uint64_t n = xg_watch_covered(w, tensor), all = elements(&w->program->tensor.v[tensor]);
     for (uint32_t k = 0; !n && k < VIEWS; k++) {
         source = viewed(w, source);
-        if (source == XG_NONE) return 0;
+        if (source == XG_NONE) return compared_by_view(w, tensor) ? all : 0;
         n = xg_watch_covered(w, source);
     }
     uint64_t of = elements(&w->program->tensor.v[source]);

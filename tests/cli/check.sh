@@ -68,4 +68,11 @@ run 0 run good.xgb --input two.npy --cycles
 says out "cycles"
 run 2 run good.xgb --input two.npy --fill zero
 run 2 check small.xg good.xgb --fill random:x
+
+# a tensor that is only seen through a view of all its elements was compared with that
+cp "$source_dir/tests/data/block_transposed.onnx" .
+run 0 compile block_transposed.onnx -m nano --calib random -o t.xgb
+run 0 check block_transposed.onnx t.xgb --calib random
+says out "EQUAL"
+grep -q "up1_act.2 (0 of" out && fail "a tensor that its view shows is called incomplete"
 exit 0
